@@ -1,0 +1,91 @@
+"""The client of a running server: GraphQL over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+import httpx
+import msgspec
+
+from prefectlite.errors import ApiError
+from prefectlite.version import __version__
+
+
+class Client:
+    """Asks a prefectlite server at `url` (such as http://localhost:8080). An async context manager.
+
+    Every method raises ApiError, naming the server, if it cannot be reached or answers with an error.
+    """
+
+    def __init__(self, url: str, timeout: float = 15.0) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.AsyncClient(timeout=timeout, headers={"X-PREFECT-CORE-VERSION": __version__})
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data of the answer."""
+        try:
+            response = await self._http.post(f"{self.url}/graphql", json={"query": query, "variables": variables})
+            answer = msgspec.json.decode(response.content, type=dict[str, Any])
+        except httpx.HTTPError as error:
+            raise ApiError(f"The server {self.url} cannot be reached: {error or type(error).__name__}") from error
+        except msgspec.DecodeError as error:
+            raise ApiError(
+                f"{self.url} did not answer as a prefectlite server does (HTTP {response.status_code})"
+            ) from error
+        if errors := answer.get("errors"):
+            raise ApiError(f"The server {self.url} refused: " + "; ".join(str(e.get("message")) for e in errors))
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    async def create_project(self, name: str, description: str | None = None) -> str:
+        """The id of the new project."""
+        return await self._mutate("create_project", {"name": name, "description": description})
+
+    async def project_named(self, name: str) -> str:
+        """The id of the project of this name, which is made if there is none."""
+        data = await self.graphql("query ($name: String) { project(where: {name: {_eq: $name}}) { id } }", name=name)
+        return data["project"][0]["id"] if data["project"] else await self.create_project(name)
+
+    async def register_flow(self, serialized_flow: dict[str, Any], project_id: str) -> str:
+        """The id of the flow's version, a new one if it changed."""
+        return await self._mutate("create_flow", {"serialized_flow": serialized_flow, "project_id": project_id})
+
+    async def create_flow_run(
+        self,
+        *,
+        flow_id: str,
+        parameters: dict[str, Any] | None = None,
+        scheduled_start_time: datetime | None = None,
+        idempotency_key: str | None = None,
+        flow_run_name: str | None = None,
+    ) -> str:
+        """The id of a new flow run."""
+        values = {
+            "flow_id": flow_id,
+            "parameters": parameters or {},
+            "scheduled_start_time": scheduled_start_time.isoformat() if scheduled_start_time else None,
+            "idempotency_key": idempotency_key,
+            "flow_run_name": flow_run_name,
+        }
+        return await self._mutate("create_flow_run", values)
+
+    async def cancel_flow_run(self, flow_run_id: str) -> str:
+        """The name of the state the run is in now."""
+        query = "mutation ($input: cancel_flow_run_input!) { cancel_flow_run(input: $input) { state } }"
+        data = await self.graphql(query, input={"flow_run_id": flow_run_id})
+        return str(data["cancel_flow_run"]["state"])
+
+    async def _mutate(self, name: str, values: dict[str, Any]) -> str:
+        query = f"mutation ($input: {name}_input!) {{ {name}(input: $input) {{ id }} }}"
+        data = await self.graphql(query, input={key: value for key, value in values.items() if value is not None})
+        return str(data[name]["id"])

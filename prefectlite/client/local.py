@@ -1,0 +1,219 @@
+"""The client of a session in this process."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from prefectlite.clock import Clock, from_micros, to_micros
+from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
+from prefectlite.ids import new_id
+from prefectlite.language.serialized import digest_of
+from prefectlite.names import run_name
+from prefectlite.orchestrator.protocols import Orchestrator
+from prefectlite.records import FlowRow, StateRecord, record_state
+from prefectlite.repository import flows, runs
+from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.flows import FlowVersion
+from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
+from prefectlite.states import Cancelling, Scheduled, State
+
+
+class LocalClient:
+    """Creates and changes what the record holds; every change of a state goes through the orchestrator."""
+
+    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock) -> None:
+        self._database, self._orchestrator, self._clock = database, orchestrator, clock
+
+    async def create_project(self, name: str, description: str | None = None) -> str:
+        """The id of the new project. Raises BadRequest ("Uniqueness violation.") if there is one of this name."""
+
+        async def work(tx: Transaction) -> str:
+            return await flows.create_project(tx, name, description, self._now())
+
+        return await self._database.write(work, durable=True)
+
+    async def project_named(self, name: str) -> str:
+        """The id of the project of this name, which is made if there is none."""
+
+        async def work(tx: Transaction) -> str:
+            return await flows.project_named(tx, name, self._now())
+
+        return await self._database.write(work, durable=True)
+
+    async def save_flow(self, version: FlowVersion) -> FlowRow:
+        """The row of this flow, a new version if it changed. Raises NotFound if its project does not exist."""
+
+        async def work(tx: Transaction) -> FlowRow:
+            return await flows.save_flow(tx, version, self._now())
+
+        return await self._database.write(work, durable=version.project_id is not None)
+
+    async def register_flow(
+        self,
+        serialized_flow: dict[str, Any],
+        project_id: str,
+        *,
+        version_group_id: str | None = None,
+        description: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """The id of the flow's row, from the plain data that a client sent. Raises BadRequest if it is not a flow's."""
+        content = dict(serialized_flow)
+        storage = content.pop("storage", None)
+        code = content.pop("digest", None)
+        _check_serialized(content)
+        digest = idempotency_key or code or digest_of(content)
+        row = await self.save_flow(FlowVersion(content, digest, project_id, storage, description, version_group_id))
+        return row.id
+
+    async def create_flow_run(
+        self,
+        *,
+        flow_id: str | None = None,
+        version_group_id: str | None = None,
+        parameters: dict[str, Any] | None = None,
+        labels: list[str] | None = None,
+        context: dict[str, Any] | None = None,
+        run_config: dict[str, Any] | None = None,
+        scheduled_start_time: datetime | None = None,
+        idempotency_key: str | None = None,
+        flow_run_name: str | None = None,
+    ) -> str:
+        """The id of a new flow run, scheduled for now or the time given; of the earlier one made with the same key.
+
+        Raises NotFound or BadRequest if there is no such flow to run, ParameterError if the parameters are not its own.
+        """
+        if (flow_id is None) == (version_group_id is None):
+            raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
+
+        async def find(tx: Transaction) -> tuple[str, str, list[Any]]:
+            return await flows.flow_for_run(tx, flow_id, version_group_id)
+
+        found_id, flow_name, known = await self._database.write(find)
+        if idempotency_key and (earlier := await runs.run_with_key(self._database, found_id, idempotency_key)):
+            return earlier
+        facts = FlowRunCreation(
+            flow_id=found_id,
+            name=flow_run_name or run_name(),
+            parameters=_complete(flow_name, known, parameters or {}),
+            context=context or {},
+            labels=sorted(labels or ()),
+            scheduled_start_time=to_micros(scheduled_start_time or self._clock.now()),
+            idempotency_key=idempotency_key,
+        )
+        return await self.create_run(facts)
+
+    async def create_run(self, facts: FlowRunCreation) -> str:
+        """The id of a new flow run with these facts, in state Scheduled."""
+        state = Scheduled("Flow run scheduled.", start_time=from_micros(facts.scheduled_start_time))
+        run_id = new_id()
+        await self._orchestrator.propose(FlowRunProposal(run_id, self._record(state), create=facts))
+        return run_id
+
+    async def cancel_flow_run(self, flow_run_id: str) -> str:
+        """The name of the state the run is in now: Cancelling if it was executing, else the final one. Raises NotFound."""
+        row = await runs.flow_run(self._database, flow_run_id)
+        if StateRecord("", row.state, 0).is_finished:
+            return row.state
+        verdict = await self._orchestrator.propose(
+            FlowRunProposal(flow_run_id, self._record(Cancelling("Flow run is being cancelled")))
+        )
+        if isinstance(verdict, Replace):
+            return verdict.state.name
+        if isinstance(verdict, Refuse):  # it ended in between
+            return (await runs.flow_run(self._database, flow_run_id)).state
+        return "Cancelling"
+
+    async def set_flow_run_state(self, flow_run_id: str, state: State, version: int | None = None) -> str:
+        """An empty string if the run is in `state` now, else what it became instead. Raises TransitionRefused, NotFound."""
+        await runs.flow_run(self._database, flow_run_id)
+        restart = isinstance(state, Scheduled)
+        return _answer(
+            await self._orchestrator.propose(FlowRunProposal(flow_run_id, self._record(state), version, restart=restart))
+        )
+
+    async def set_task_run_state(self, task_run_id: str, state: State, version: int | None = None) -> str:
+        """As `set_flow_run_state`, for a task run."""
+        flow_run_id, task_id, map_index, _ = await runs.task_run_place(self._database, task_run_id)
+        restart = state.is_pending()
+        proposal = TaskRunProposal(
+            task_run_id, flow_run_id, task_id, map_index, self._record(state), version, restart=restart
+        )
+        return _answer(await self._orchestrator.propose(proposal))
+
+    def _record(self, state: State) -> StateRecord:
+        return record_state(state, new_id(), self._now())
+
+    def _now(self) -> int:
+        return to_micros(self._clock.now())
+
+
+def _answer(verdict: Verdict) -> str:
+    if isinstance(verdict, Refuse):
+        raise TransitionRefused(verdict.reason)
+    return f"The run is {verdict.state.name} instead" if isinstance(verdict, Replace) else ""
+
+
+def _complete(flow_name: str, known: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
+    """`given` with the defaults of the flow's other parameters."""
+    names = {parameter["name"]: parameter for parameter in known}
+    if unknown := sorted(set(given) - set(names)):
+        raise ParameterError(
+            f"Flow {flow_name!r} has no parameter {', '.join(unknown)}; it takes: {', '.join(sorted(names)) or 'none'}"
+        )
+    if missing := sorted(name for name, parameter in names.items() if parameter["required"] and name not in given):
+        raise ParameterError(f"Required parameters were not supplied: {', '.join(missing)} (flow {flow_name!r})")
+    return {name: parameter["default"] for name, parameter in names.items() if not parameter["required"]} | given
+
+
+class _SerializedTask(msgspec.Struct):
+    slug: str
+    name: str
+
+
+class _SerializedEdge(msgspec.Struct):
+    upstream: str
+    downstream: str
+
+
+class _SerializedFlow(msgspec.Struct):
+    name: str
+    parameters: list[dict[str, Any]]
+    tasks: list[_SerializedTask]
+    edges: list[_SerializedEdge]
+
+
+_TASK_DEFAULTS: dict[str, Any] = {
+    "type": "",
+    "mapped": False,
+    "max_retries": 0,
+    "retry_delay": None,
+    "timeout": None,
+    "trigger": "all_successful",
+    "is_root_task": False,
+    "is_terminal_task": False,
+    "is_reference_task": False,
+    "tags": [],
+}
+
+
+def _check_serialized(content: dict[str, Any]) -> None:
+    """Raises BadRequest if `content` does not describe a flow; fills in what a task may leave out."""
+    content.setdefault("parameters", [])
+    content.setdefault("tasks", [])
+    content.setdefault("edges", [])
+    try:
+        flow = msgspec.convert(content, _SerializedFlow)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"serialized_flow does not describe a flow: {error}") from None
+    slugs = {task.slug for task in flow.tasks}
+    for edge in flow.edges:
+        if not {edge.upstream, edge.downstream} <= slugs:
+            raise BadRequest(
+                "Edges could not be registered - some edges reference tasks that do not exist within this flow."
+            )
+    content["tasks"] = [{**_TASK_DEFAULTS, **task} for task in content["tasks"]]
+    content["edges"] = [{"key": None, "mapped": False, **edge} for edge in content["edges"]]

@@ -1,0 +1,65 @@
+"""How a mapped task becomes children, decided when what it maps over is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefectlite.engine.units import Unit
+from prefectlite.states import Failed, Mapped, Skipped, State
+
+SKIP_MESSAGE = (
+    "Upstream task was skipped; if this was not the intended behavior, consider changing"
+    " `skip_on_upstream_skip=False` for this task."
+)
+
+
+def expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
+    """The state of a mapped task whose upstreams are ready: Mapped with the number of its children, or why it has none."""
+    widths: list[int] = []
+    usable = False
+    for edge in parent.node.edges:
+        upstream = units[edge.upstream_task]
+        state = upstream.state
+        assert state is not None
+        if state.is_skipped() and parent.node.task.skip_on_upstream_skip:
+            return Skipped(SKIP_MESSAGE)
+        if not edge.mapped:
+            continue
+        if upstream.children is not None:
+            usable = True
+            widths.append(len(upstream.children))
+        elif state.is_successful():
+            usable = True
+            if not _can_be_mapped(state.result):
+                return Failed(f"At least one upstream state has an unmappable result: {type(state.result).__name__}")
+            widths.append(len(state.result))
+    if not usable:
+        return Failed("No upstream states can be mapped over.")
+    width = min(widths)
+    if width > limit:
+        return Failed(f"Mapping over {width:,} elements exceeds the limit of {limit:,} (max_map_children)")
+    return Mapped("Ready to proceed with mapping.", n_map_states=width)
+
+
+def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit]:
+    """`width` children, each counting the children of other tasks that it has to wait for."""
+    # By task, so that a child that gets two arguments from one upstream child waits for it once.
+    upstreams = {e.upstream_task: units[e.upstream_task].children for e in parent.node.edges if e.mapped and not e.flattened}
+    sources = [children for children in upstreams.values() if children is not None]
+    children = []
+    for index in range(width):
+        child = Unit(parent.node, index, parent)
+        for source in sources:
+            upstream = source[index]
+            if not upstream.settled:
+                child.waiting += 1
+                if upstream.waiters is None:
+                    upstream.waiters = []
+                upstream.waiters.append(child)
+        children.append(child)
+    return children
+
+
+def _can_be_mapped(value: Any) -> bool:
+    # A dict has elements by key, not by number; a generator or a set has none that can be addressed.
+    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, dict)

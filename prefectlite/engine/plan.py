@@ -1,0 +1,50 @@
+"""A graph laid out for execution: who waits for whom, and for what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefectlite.language.graph import Edge, Graph
+from prefectlite.language.task import Task
+
+
+class Node:
+    """One task of a graph with what the engine asks about it again and again."""
+
+    __slots__ = (
+        "constants",
+        "edges",
+        "is_mapped",
+        "on_expanded",
+        "on_settled",
+        "slug",
+        "task",
+        "task_id",
+        "timeout",
+        "waits_for",
+    )
+
+    def __init__(self, task: Task, slug: str, task_id: str, edges: list[Edge], constants: dict[str, Any]) -> None:
+        self.task, self.slug, self.task_id, self.edges, self.constants = task, slug, task_id, edges, constants
+        self.is_mapped = any(edge.mapped for edge in edges)
+        self.timeout = task.timeout.total_seconds() if task.timeout is not None else None
+        self.waits_for = len(edges)
+        self.on_settled: list[Node] = []  # nodes one of whose edges wait for the end of this one, children included
+        self.on_expanded: list[Node] = []  # nodes whose children wait for this one's children, each for its own
+
+
+class Plan:
+    """The nodes of a graph, each after those it waits for."""
+
+    def __init__(self, graph: Graph, task_ids: dict[str, str]) -> None:
+        self.nodes: dict[Task, Node] = {}
+        for task in graph.sorted_tasks():
+            slug = graph.slugs[task]
+            edges = graph.incoming(task)
+            node = Node(task, slug, task_ids[slug], edges, graph.constants.get(task, {}))
+            self.nodes[task] = node
+            for edge in edges:
+                upstream = self.nodes[edge.upstream_task]
+                child_by_child = edge.mapped and not edge.flattened and upstream.is_mapped
+                (upstream.on_expanded if child_by_child else upstream.on_settled).append(node)
+        self.reference_tasks = graph.reference_tasks()

@@ -1,0 +1,93 @@
+"""What happens in a run's log: lines of Python's logging and, where a task asks for it, of standard output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+from prefectlite.clock import Clock, to_micros
+from prefectlite.contexts import active_log, context
+from prefectlite.ids import new_id
+from prefectlite.orchestrator.protocols import RunLog
+from prefectlite.records import LogRow
+
+#: True inside a task with `log_stdout=True`.
+_captures_stdout: ContextVar[bool] = ContextVar("prefectlite_captures_stdout", default=False)
+
+
+class LogSink:
+    """The log of the run that is current in a context."""
+
+    def __init__(self, run_log: RunLog, clock: Clock, flow_run_id: str) -> None:
+        self._run_log, self._clock, self._flow_run_id = run_log, clock, flow_run_id
+
+    def line(self, level: str, name: str, message: str) -> None:
+        """Add a line, attributed to the task run that is current. From any thread."""
+        now = to_micros(self._clock.now())
+        row = LogRow(new_id(), self._flow_run_id, context.get("task_run_id"), now, level, name, _clean(message))
+        self._run_log.write(row)
+
+
+class RunLogHandler(logging.Handler):
+    """Sends records that are made inside a run to that run's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sink = active_log.get()
+        if sink is None:
+            return
+        try:
+            sink.line(record.levelname, record.name, self.format(record))
+        except Exception:
+            sink.line(record.levelname, record.name, f"«unformattable» {record.msg!r:.200} {type(record.args).__name__}")
+
+
+class _Stdout:
+    """Standard output that also feeds the log of tasks which asked for it."""
+
+    def __init__(self, original: TextIO) -> None:
+        self.original = original
+
+    def write(self, text: str) -> int:
+        if _captures_stdout.get() and isinstance(text, str) and text.strip():
+            sink = active_log.get()
+            if sink is not None:
+                sink.line("INFO", "prefectlite.stdout", text.rstrip("\n"))
+        return self.original.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.original, name)
+
+
+def capture_stdout() -> None:
+    """From here on in this context, what is printed is logged, too."""
+    _captures_stdout.set(True)
+
+
+@contextmanager
+def logging_installed(level: str) -> Iterator[None]:
+    """Python's logging and standard output feed the runs' logs inside this block."""
+    logger = logging.getLogger("prefectlite")
+    handler = RunLogHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    before = logger.level
+    logger.addHandler(handler)
+    if before == logging.NOTSET:
+        logger.setLevel(level)
+    stdout = sys.stdout
+    sys.stdout = wrapper = _Stdout(stdout)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        if sys.stdout is wrapper:
+            sys.stdout = stdout
+
+
+def _clean(message: str) -> str:
+    # NUL and lone surrogates are the two kinds of character that databases refuse.
+    return message.replace("\x00", "␀").encode("utf-8", "backslashreplace").decode("utf-8")

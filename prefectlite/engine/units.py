@@ -1,0 +1,84 @@
+"""Units: what the engine executes one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefectlite.engine.plan import Node
+from prefectlite.ids import new_id
+from prefectlite.language.graph import Edge
+from prefectlite.states import Mapped, State, Success
+
+
+class Unit:
+    """One run of a task, or of one child of a mapped task (`index` ≥ 0), from waiting to its final state."""
+
+    __slots__ = (
+        "attempt",
+        "children",
+        "index",
+        "node",
+        "parent",
+        "recorded",
+        "restart",
+        "run_id",
+        "settled",
+        "state",
+        "unfinished",
+        "version",
+        "waiters",
+        "waiting",
+    )
+
+    def __init__(self, node: Node, index: int = -1, parent: Unit | None = None) -> None:
+        self.node, self.index, self.parent = node, index, parent
+        self.run_id = new_id()
+        self.version = 0
+        self.state: State | None = None
+        self.settled = False
+        self.attempt = 1
+        self.recorded: State | None = None  # the unfinished state an earlier execution left it in
+        self.restart = False  # the record holds a final state that this process could not use
+        self.waiting = 0
+        self.waiters: list[Unit] | None = None  # children of other tasks that wait for this very child
+        self.children: list[Unit] | None = None
+        self.unfinished = 0
+
+    @property
+    def label(self) -> str:
+        """The task's name as people know it: `extract`, or `load[7]` for a child."""
+        return self.node.task.name if self.index < 0 else f"{self.node.task.name}[{self.index}]"
+
+    def result_state(self) -> State:
+        """How it ended, children included."""
+        state = self.state
+        assert state is not None
+        if self.children is not None and isinstance(state, Mapped) and not state.map_states:
+            state.map_states = [child.state for child in self.children]
+        return state
+
+
+def upstream_states(unit: Unit, units: dict[Any, Unit]) -> dict[Edge, State]:
+    """How everything `unit` waits for ended, by edge; for a child of a mapped task, its own share of it."""
+    states: dict[Edge, State] = {}
+    for edge in unit.node.edges:
+        upstream = units[edge.upstream_task]
+        if unit.index < 0 or not edge.mapped:
+            states[edge] = upstream.result_state()
+        elif upstream.children is not None:
+            child = upstream.children[unit.index].state
+            assert child is not None
+            states[edge] = child
+        else:
+            whole = upstream.result_state()
+            states[edge] = Success(whole.message, whole.result[unit.index]) if whole.is_successful() else whole
+    return states
+
+
+def inputs(unit: Unit, states: dict[Edge, State]) -> dict[str, Any]:
+    """The arguments for the task's `run`."""
+    arguments = dict(unit.node.constants)
+    for edge, state in states.items():
+        if edge.key is not None:
+            arguments[edge.key] = state.result
+    return arguments

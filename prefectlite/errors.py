@@ -1,0 +1,185 @@
+"""The one tree of errors.
+
+PrefectliteError
+├── FlowError                 the flow as written cannot be used (also a ValueError)
+│   ├── FlowCycleError        the tasks wait for each other
+│   ├── DuplicateSlugError    two tasks of one flow want the same slug
+│   └── FlowValidationError   an edge or reference task is not part of the flow
+├── ParameterError            parameters missing or unknown (also a ValueError)
+├── RunNotStartedError        a FlowRun was read before it was awaited
+├── RunFailedError            raised by `FlowRun.raise_for_state()`
+├── FlowLoadError             a flow's file or module cannot be used
+│   ├── FlowSourceMissing     the file, module or flow is not there
+│   └── FlowImportError       importing it raised
+├── SerializationError        a value cannot be written down
+├── StoreError                the database cannot be used
+│   ├── SchemaTooNew          it was written by a newer prefectlite
+│   ├── StoreUnavailable      it cannot be opened or reached
+│   └── StoreClosed           it was used after it was closed
+├── NotFound                  no such row
+├── BadRequest                the API's input cannot be used
+├── TransitionRefused         the orchestrator said no
+├── SettingsError             a setting cannot be used
+├── PortInUse                 something else listens there
+├── ApiError                  a server answered with errors, or not at all
+└── UnsupportedLoop           this event loop cannot host prefectlite
+
+Each class carries `code`, stable and machine-readable, and `exit_code`, with which the command line leaves
+(the numbers are those of BSD's sysexits).
+"""
+
+from __future__ import annotations
+
+
+class PrefectliteError(Exception):
+    """Root of all errors raised by prefectlite itself; user code's exceptions stay their own."""
+
+    code = "INTERNAL"
+    exit_code = 70
+
+
+class FlowError(PrefectliteError, ValueError):
+    """A flow cannot be built or used as written."""
+
+    code = "BAD_FLOW"
+    exit_code = 65
+
+
+class FlowCycleError(FlowError):
+    """The edges of a flow form a cycle."""
+
+    code = "FLOW_CYCLE"
+
+
+class DuplicateSlugError(FlowError):
+    """Two tasks of one flow carry the same slug."""
+
+    code = "DUPLICATE_SLUG"
+
+
+class FlowValidationError(FlowError):
+    """An edge or a reference task names a task that is not in the flow."""
+
+    code = "FLOW_INVALID"
+
+
+class ParameterError(PrefectliteError, ValueError):
+    """Parameters are missing, or were given and are not known to the flow."""
+
+    code = "BAD_USER_INPUT"
+    exit_code = 65
+
+
+class RunNotStartedError(PrefectliteError, RuntimeError):
+    """A FlowRun was read before it was awaited."""
+
+    code = "RUN_NOT_STARTED"
+
+
+class RunFailedError(PrefectliteError):
+    """A flow run ended in a state that is not successful."""
+
+    code = "RUN_FAILED"
+    exit_code = 1
+
+
+class FlowLoadError(PrefectliteError):
+    """The code of a flow cannot be used."""
+
+    code = "FLOW_LOAD"
+    exit_code = 65
+
+
+class FlowSourceMissing(FlowLoadError):
+    """The file, the module or the flow in it does not exist."""
+
+    code = "FLOW_SOURCE_MISSING"
+    exit_code = 66
+
+
+class FlowImportError(FlowLoadError):
+    """Importing a flow's file or module raised; the cause is chained."""
+
+    code = "FLOW_IMPORT"
+
+
+class SerializationError(PrefectliteError, TypeError):
+    """A value cannot be written down or read back."""
+
+    code = "SERIALIZATION"
+    exit_code = 65
+
+
+class StoreError(PrefectliteError):
+    """The database cannot be used."""
+
+    code = "STORE"
+    exit_code = 74
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer prefectlite."""
+
+    code = "SCHEMA_TOO_NEW"
+    exit_code = 76
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be opened or reached."""
+
+    code = "STORE_UNAVAILABLE"
+    exit_code = 69
+
+
+class StoreClosed(StoreError):
+    """The database was used after it was closed."""
+
+    code = "STORE_CLOSED"
+
+
+class NotFound(PrefectliteError, LookupError):
+    """No such row."""
+
+    code = "NOT_FOUND"
+    exit_code = 66
+
+
+class BadRequest(PrefectliteError, ValueError):
+    """Input to the API or to a query cannot be used."""
+
+    code = "BAD_USER_INPUT"
+    exit_code = 65
+
+
+class TransitionRefused(PrefectliteError):
+    """The orchestrator refused a change of state."""
+
+    code = "TRANSITION_REFUSED"
+    exit_code = 65
+
+
+class SettingsError(PrefectliteError, ValueError):
+    """A setting has a value that cannot be used."""
+
+    code = "BAD_SETTING"
+    exit_code = 78
+
+
+class PortInUse(PrefectliteError, OSError):
+    """Another process listens on the port asked for."""
+
+    code = "PORT_IN_USE"
+    exit_code = 69
+
+
+class ApiError(PrefectliteError):
+    """A prefectlite server answered with errors, or could not be reached."""
+
+    code = "API"
+    exit_code = 69
+
+
+class UnsupportedLoop(PrefectliteError, RuntimeError):
+    """The running event loop is not asyncio's."""
+
+    code = "UNSUPPORTED_LOOP"

@@ -1,0 +1,140 @@
+"""Worker threads for plain functions."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
+
+
+class Interrupted(BaseException):
+    """Raised inside a job that was abandoned, at its next Python instruction."""
+
+
+class Job:
+    """One function on its way through the pool. `result` is its outcome; `begun`, if asked for, when a worker took it."""
+
+    __slots__ = ("begun", "inside", "lock", "lost", "result", "thread", "work")
+
+    def __init__(self, work: Callable[[], Any], result: asyncio.Future[Any], begun: asyncio.Future[None] | None) -> None:
+        self.work, self.result, self.begun = work, result, begun
+        self.lock = threading.Lock()
+        self.thread = 0
+        self.inside = False
+        self.lost = False
+
+
+class ThreadPool:
+    """At most `size` daemon threads, started as they are needed, that serve one event loop.
+
+    Finished jobs are handed back together: one wake-up of the loop for all that ended since the last, where
+    `run_in_executor` pays one for each.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._finished: deque[tuple[Job, Any, BaseException | None]] = deque()
+        self._delivery_due = False
+        self._threads = 0
+        self._free = 0  # workers that wait for a job, less the jobs that wait for a worker
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[[], Any], *, tell_begin: bool = False) -> Job:
+        """A job whose `result` future gets what `work()` returns or raises on a worker thread."""
+        job = Job(work, self._loop.create_future(), self._loop.create_future() if tell_begin else None)
+        with self._lock:
+            self._free -= 1
+            hire = self._free < 0 and self._threads < self._size
+            if hire:
+                self._threads += 1
+        self._jobs.put(job)
+        if hire:
+            self._hire()
+        return job
+
+    def abandon(self, job: Job) -> None:
+        """Wait for `job` no longer: drop it if no worker took it, else interrupt it and let another worker take its place.
+
+        Python can interrupt a thread between two of its instructions only; one that is stuck in C goes on until it returns.
+        """
+        job.result.cancel()
+        with job.lock:
+            if not job.inside:
+                return
+            job.lost = True
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(job.thread), ctypes.py_object(Interrupted))
+        self._hire()
+
+    def close(self) -> None:
+        """Let the workers go, each after the job it is at."""
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _hire(self) -> None:
+        threading.Thread(target=self._work, name="prefectlite-worker", daemon=True).start()
+
+    def _work(self) -> None:
+        lost = False
+        while not lost:
+            with self._lock:
+                self._free += 1
+            job = self._jobs.get()
+            if job is None:
+                return
+            if job.result.cancelled():
+                continue
+            try:
+                lost = self._execute(job)
+            except Interrupted:  # it came just after the user's code had ended
+                lost = True
+            del job  # an idle worker keeps nothing alive
+
+    def _execute(self, job: Job) -> bool:
+        """Whether the job was abandoned while it ran, so that this thread has been replaced."""
+        result, error = None, None
+        with job.lock:
+            job.thread, job.inside = threading.get_ident(), True
+        if job.begun is not None:
+            self._call_loop(_set, job.begun)
+        try:
+            result = job.work()
+        except BaseException as raised:
+            error = raised
+        with job.lock:
+            job.inside = False
+        if job.lost:
+            return True
+        self._finished.append((job, result, error))
+        if not self._delivery_due:
+            self._delivery_due = True
+            self._call_loop(self._deliver)
+        return False
+
+    def _call_loop(self, callback: Callable[..., None], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def _deliver(self) -> None:
+        self._delivery_due = False
+        while self._finished:
+            job, result, error = self._finished.popleft()
+            if job.result.done():
+                continue
+            if error is None:
+                job.result.set_result(result)
+            elif isinstance(error, StopIteration):  # a future cannot hold one
+                job.result.set_exception(RuntimeError(f"the function raised {error!r}"))
+            else:
+                job.result.set_exception(error)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

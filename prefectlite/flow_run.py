@@ -1,0 +1,227 @@
+"""FlowRun: the handle of one run of a flow, the same in scripts and in async code."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import warnings
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from prefectlite import hosting
+from prefectlite.errors import RunFailedError, RunNotStartedError
+from prefectlite.session import Session
+from prefectlite.settings import Settings
+from prefectlite.states import State
+
+if TYPE_CHECKING:
+    from prefectlite.language.graph import Graph
+    from prefectlite.language.task import Task
+
+
+class FlowRun(Coroutine[Any, Any, "FlowRun"]):
+    """One run of a flow. Await it, or give it to anything that takes a coroutine; the outcome is the FlowRun itself.
+
+    Awaiting only waits, so it may be repeated and done by several tasks. Cancelling who awaits cancels the run: its
+    Cancelled state is committed before CancelledError goes on; `detach()` leaves it running. A run that failed does not
+    raise: see `state`, `is_successful()`, `raise_for_state()`.
+    """
+
+    def __init__(
+        self, flow: Graph, work: Callable[[FlowRun, Session], Coroutine[Any, Any, State]], settings: Settings, site: str
+    ):
+        self._flow_name, self._work, self._settings, self._site = flow.name, work, settings, site
+        self._id: str | None = None
+        self._state: State | None = None
+        self._started = False
+        self._left_last = False
+        self._detached = False
+        self._lock = threading.Lock()
+        self._host: hosting.SessionHost | None = None
+        self._outcome: concurrent.futures.Future[State] | None = None
+        self._awaits: dict[Any, Coroutine[Any, Any, FlowRun]] = {}
+        self._cancel_requested = False
+
+    # -- what came of it --------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The id of the flow run in the record. Raises RunNotStartedError before it is there."""
+        if self._id is None:
+            raise RunNotStartedError(self._not_started())
+        return self._id
+
+    @property
+    def state(self) -> State:
+        """The final state; its result is `{task: state}`. Raises RunNotStartedError before the end."""
+        if self._state is None:
+            raise RunNotStartedError(self._not_started())
+        return self._state
+
+    @property
+    def result(self) -> dict[Task, State]:
+        """The final state of every task, by task."""
+        return self.state.result or {}
+
+    @property
+    def message(self) -> str | None:
+        """The final state's message."""
+        return self.state.message
+
+    def __getitem__(self, task: Task) -> Any:
+        """What `task` returned; the exception it failed with is raised."""
+        state = self.result[task]
+        if state.is_failed() and isinstance(state.result, BaseException):
+            raise state.result
+        return state.result
+
+    def raise_for_state(self) -> FlowRun:
+        """This run, if it succeeded. Raises RunFailedError otherwise."""
+        if not self.state.is_successful():
+            raise RunFailedError(f"Flow run {self.id} of {self._flow_name!r} ended as {self.state!r}")
+        return self
+
+    def is_finished(self) -> bool:
+        """Whether the run has ended."""
+        return self._state is not None
+
+    def is_successful(self) -> bool:
+        """Whether it ended well."""
+        return self.state.is_successful()
+
+    def is_failed(self) -> bool:
+        """Whether it failed."""
+        return self.state.is_failed()
+
+    def __repr__(self) -> str:
+        if self._state is not None:
+            return f"<FlowRun of {self._flow_name!r}: {self._state!r}>"
+        return f"<FlowRun of {self._flow_name!r}: {'running' if self._started else 'not started: await it'}>"
+
+    # -- running it -------------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Ask the run to stop; it ends as Cancelled. Nothing happens when it has ended."""
+        self._cancel_requested = True
+        host, run_id = self._host, self._id
+        if self._state is None and host is not None and run_id is not None:
+            host.submit(lambda session: session.client.cancel_flow_run(run_id))
+
+    def detach(self) -> FlowRun:
+        """This run, started, and going on even if who awaits it is cancelled."""
+        self._detached = True
+        self._start()
+        return self
+
+    def run_blocking(self) -> FlowRun:
+        """Run to the end in a thread that has no event loop."""
+        if not hosting.joinable(self._settings):
+            asyncio.run(self._wait())
+            return self
+        self._start()
+        assert self._outcome is not None
+        try:
+            self._state = self._outcome.result()
+        except KeyboardInterrupt:
+            self.cancel()
+            self._state = self._outcome.result()
+            raise
+        return self
+
+    def __await__(self) -> Generator[Any, None, FlowRun]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> FlowRun:
+        if self._state is not None:
+            return self
+        self._start()
+        assert self._outcome is not None
+        assert self._host is not None
+        outcome = asyncio.wrap_future(self._outcome)
+        try:
+            self._state = await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            if not self._detached:
+                self.cancel()
+                self._state = await outcome
+            raise
+        finally:
+            if self._left_last:  # the session is put away before this goes on: nothing is left behind when a loop ends
+                await asyncio.shield(asyncio.wrap_future(self._host.closed))
+        return self
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+            self._host = hosting.join(self._settings)
+            self._outcome = self._host.submit(self._run)
+            self._outcome.add_done_callback(lambda _: self._leave())
+
+    async def _run(self, session: Session) -> State:
+        return await self._work(self, session)
+
+    def _leave(self) -> None:
+        assert self._host is not None
+        self._left_last = self._host.leave()
+
+    def entered(self, run_id: str, session: Session) -> None:
+        """The run is in the record under this id."""
+        self._id = run_id
+        if self._cancel_requested:
+            self.cancel()
+
+    # -- the coroutine protocol, so that create_task, gather and run take it ----------------------------------------------
+
+    def send(self, value: Any) -> Any:
+        """One step, as of any coroutine."""
+        return self._step(lambda waiting: waiting.send(value))
+
+    def throw(self, *args: Any) -> Any:
+        """An exception at the point of waiting, as of any coroutine."""
+        return self._step(lambda waiting: waiting.throw(*args))
+
+    def close(self) -> None:
+        """Wait no longer; a run that was started goes on."""
+        for waiting in self._awaits.values():
+            waiting.close()
+        self._awaits.clear()
+
+    def _step(self, advance: Callable[[Coroutine[Any, Any, FlowRun]], Any]) -> Any:
+        # Each task that drives this handle has its own place of waiting.
+        key = asyncio.current_task()
+        if key not in self._awaits:
+            self._awaits[key] = self._wait()
+        try:
+            return advance(self._awaits[key])
+        except BaseException:
+            self._awaits.pop(key, None)
+            raise
+
+    # -- odds -------------------------------------------------------------------------------------------------------------
+
+    def _not_started(self) -> str:
+        hint = "it is still running: await it" if self._started else "not started: await it"
+        return f"This run of flow {self._flow_name!r} has no outcome yet ({hint})"
+
+    def __reduce__(self) -> Any:
+        if self._state is None:
+            raise TypeError("a FlowRun can be pickled once it has ended")
+        return _restored, (self._flow_name, self._id, self._state)
+
+    def __del__(self) -> None:
+        if not self._started and self._state is None:
+            warnings.warn(
+                f"flow {self._flow_name!r} was called at {self._site} and never awaited: nothing ran",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _restored(flow_name: str, run_id: str, state: State) -> FlowRun:
+    run = FlowRun.__new__(FlowRun)
+    run._flow_name, run._id, run._state, run._started = flow_name, run_id, state, True
+    run._awaits = {}
+    return run

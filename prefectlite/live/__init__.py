@@ -1,0 +1,1 @@
+"""News: what was committed, told to whoever listens. A hint, never the truth: the record is."""

@@ -1,0 +1,33 @@
+"""What the bus carries."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prefectlite.records import LogRow, StateRecord
+
+
+class StateChange(msgspec.Struct, frozen=True, gc=False):
+    """A run entered a state; `task_run_id`, `task_id` and `map_index` are None for a flow run."""
+
+    seq: int
+    kind: str  # "flow_run" or "task_run"
+    flow_run_id: str
+    task_run_id: str | None
+    task_id: str | None
+    map_index: int | None
+    version: int
+    state: StateRecord
+
+
+class LogLine(msgspec.Struct, frozen=True, gc=False):
+    """A line was written to a run's log."""
+
+    seq: int
+    row: LogRow
+
+
+Event = StateChange | LogLine
+#: ("flow_runs",): states of all flow runs · ("flow_run", id): of one and of its task runs · ("logs", id): its log.
+Topic = tuple[str, ...]
+ALL_FLOW_RUNS: Topic = ("flow_runs",)

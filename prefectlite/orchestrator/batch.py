@@ -1,0 +1,105 @@
+"""Proposals that are decided and written in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from prefectlite.live.events import ALL_FLOW_RUNS, Event, StateChange, Topic
+from prefectlite.records import StateRecord
+from prefectlite.repository import transitions
+from prefectlite.repository.database import Transaction
+from prefectlite.rules import flow_runs, task_runs
+from prefectlite.rules.flow_runs import FlowRunSnapshot
+from prefectlite.rules.proposals import (
+    Accept,
+    FlowRunProposal,
+    Proposal,
+    Replace,
+    TaskRunProposal,
+    Verdict,
+)
+from prefectlite.rules.task_runs import TaskRunSnapshot
+
+
+class Batch:
+    """Applies proposals in order; each sees what those before it did. One that is refused does not stop the others."""
+
+    def __init__(self, proposals: Sequence[Proposal], has_listeners: Callable[[Topic], bool]) -> None:
+        self._proposals = proposals
+        self._has_listeners = has_listeners
+
+    async def apply(self, tx: Transaction) -> tuple[list[Verdict], list[Event]]:
+        """The verdicts, in the order of the proposals, and the news to publish once this is committed."""
+        self._verdicts: list[Verdict] = []
+        self._flow_history: list[tuple[int, str, int, StateRecord]] = []
+        self._task_history: list[tuple[int, str, int, StateRecord]] = []
+        self._task_moves: dict[str, tuple[TaskRunProposal, int, int | None]] = {}
+        self._events: list[Event] = []
+        await self._read(tx)
+        self._seq = await transitions.take_sequence(tx, len(self._proposals))
+        for proposal in self._proposals:
+            if isinstance(proposal, TaskRunProposal):
+                self._verdicts.append(self._decide_task_run(proposal))
+            else:
+                self._verdicts.append(await self._decide_flow_run(tx, proposal))
+            self._seq += 1
+        if self._task_moves:
+            await transitions.put_task_runs(tx, list(self._task_moves.values()))
+            await transitions.append_task_run_states(tx, self._task_history)
+        if self._flow_history:
+            await transitions.append_flow_run_states(tx, self._flow_history)
+        return self._verdicts, self._events
+
+    async def _read(self, tx: Transaction) -> None:
+        tasks = {p.run_id for p in self._proposals if isinstance(p, TaskRunProposal)}
+        flows = {p.flow_run_id if isinstance(p, TaskRunProposal) else p.run_id for p in self._proposals}
+        self._flow_runs = await transitions.flow_run_snapshots(tx, flows)
+        self._task_runs = await transitions.task_run_snapshots(tx, tasks) if tasks else {}
+        self._heard = {run_id for run_id in flows if self._has_listeners(("flow_run", run_id))}
+        self._heard_by_all = self._has_listeners(ALL_FLOW_RUNS)
+
+    def _decide_task_run(self, proposal: TaskRunProposal) -> Verdict:
+        run_id, state = proposal.run_id, proposal.state
+        snapshot = self._task_runs.get(run_id)
+        verdict = task_runs.decide(snapshot, self._flow_runs.get(proposal.flow_run_id), proposal)
+        if not isinstance(verdict, Accept) or (snapshot is not None and snapshot.version == verdict.version):
+            return verdict  # refused, or said before
+        self._task_runs[run_id] = TaskRunSnapshot(verdict.version, state.name, state.id)
+        earlier = self._task_moves.get(run_id)
+        started = earlier[2] if earlier else None
+        if started is None and state.name == "Running":
+            started = state.timestamp
+        self._task_moves[run_id] = (proposal, verdict.version, started)
+        self._task_history.append((self._seq, run_id, verdict.version, state))
+        if proposal.flow_run_id in self._heard:
+            where = (proposal.flow_run_id, run_id, proposal.task_id, proposal.map_index)
+            self._events.append(StateChange(self._seq, "task_run", *where, verdict.version, state))
+        return verdict
+
+    async def _decide_flow_run(self, tx: Transaction, proposal: FlowRunProposal) -> Verdict:
+        run_id, state = proposal.run_id, proposal.state
+        snapshot = self._flow_runs.get(run_id)
+        verdict = flow_runs.decide(snapshot, proposal)
+        if isinstance(verdict, Replace):
+            state = verdict.state
+        elif not isinstance(verdict, Accept) or (snapshot is not None and snapshot.version == verdict.version):
+            return verdict  # refused, or said before
+        if snapshot is None:
+            assert proposal.create is not None
+            await transitions.create_flow_run(tx, run_id, proposal.create, state)
+            snapshot = self._flow_runs[run_id] = FlowRunSnapshot(1, state.name, None, 0, state.id)
+        else:
+            _move(snapshot, proposal, verdict, state)
+            await transitions.move_flow_run(tx, run_id, snapshot, state)
+        self._flow_history.append((self._seq, run_id, snapshot.version, state))
+        if run_id in self._heard or self._heard_by_all:
+            self._events.append(StateChange(self._seq, "flow_run", run_id, None, None, None, snapshot.version, state))
+        return verdict
+
+
+def _move(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, verdict: Accept | Replace, state: StateRecord) -> None:
+    snapshot.version, snapshot.state, snapshot.last_state_id = verdict.version, state.name, state.id
+    if isinstance(verdict, Accept) and verdict.lease is not None:
+        snapshot.owner, snapshot.lease_epoch = proposal.claim, verdict.lease
+    elif not flow_runs.is_executing(state.name):
+        snapshot.owner = None

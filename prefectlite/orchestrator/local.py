@@ -1,0 +1,103 @@
+"""The door in front of a local database: one snapshot, pure rules, one transaction, then the news."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from prefectlite.errors import StoreClosed
+from prefectlite.live.bus import Bus
+from prefectlite.live.events import Event
+from prefectlite.orchestrator.batch import Batch
+from prefectlite.repository.database import Database
+from prefectlite.rules.proposals import Proposal, TaskRunProposal, Verdict
+
+#: Proposals that nobody waits for are committed after this many seconds at the latest.
+NOTE_DELAY = 0.02
+#: More proposals than this are split over several commits, so that nobody waits long behind them.
+BATCH_SIZE = 2_000
+
+_Pending = tuple[Proposal, "asyncio.Future[Verdict] | None"]
+
+
+class LocalOrchestrator:
+    """An Orchestrator over a database of this process. Proposals that arrive together are committed together.
+
+    `run()` must be running as a task of its own; it ends, everything committed, after `aclose()`.
+    """
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database, self._bus = database, bus
+        self._pending: list[_Pending] = []
+        self._wanted = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def propose(self, proposal: Proposal) -> asyncio.Future[Verdict]:
+        """The verdict, after the commit. Several proposals may be made before the first is awaited."""
+        if self._closed:
+            raise StoreClosed("The orchestrator has been closed")
+        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._pending.append((proposal, future))
+        self._wanted.set()
+        return future
+
+    def note(self, proposal: Proposal) -> None:
+        """Propose without waiting: it joins the next commit, at the latest after `NOTE_DELAY` seconds."""
+        if self._closed:
+            raise StoreClosed("The orchestrator has been closed")
+        self._pending.append((proposal, None))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY, self._wanted.set)
+
+    async def run(self) -> None:
+        """Commit what is proposed, batch by batch, until closed."""
+        while not self._closed or self._pending:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._pending:
+                # One turn of the loop, so that everything its other callbacks propose shares this commit.
+                await asyncio.sleep(0)
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+                batch, self._pending = self._pending[:BATCH_SIZE], self._pending[BATCH_SIZE:]
+                await self._commit(batch)
+
+    def aclose(self) -> None:
+        """Take no more proposals; `run` ends when those taken are committed."""
+        self._closed = True
+        self._wanted.set()
+
+    async def _commit(self, pending: Sequence[_Pending]) -> None:
+        batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners)
+        try:
+            verdicts, events = await self._database.write(batch.apply, durable=any(map(_is_promise, pending)))
+        except Exception as error:
+            if len(pending) == 1:
+                _fail(pending[0], error)
+                return
+            for one in pending:  # one that cannot be written must not take the others with it
+                await self._commit([one])
+            return
+        self._deliver(pending, verdicts, events)
+
+    def _deliver(self, pending: Sequence[_Pending], verdicts: Sequence[Verdict], events: Sequence[Event]) -> None:
+        self._bus.publish(events)
+        for (_, future), verdict in zip(pending, verdicts, strict=True):
+            if future is not None and not future.done():
+                future.set_result(verdict)
+
+
+def _is_promise(pending: _Pending) -> bool:
+    """Whether somebody outside is told that this is done: the creation and the end of a flow run, an API answer."""
+    proposal, _ = pending
+    if isinstance(proposal, TaskRunProposal):
+        return proposal.lease is None
+    return proposal.lease is None or proposal.state.is_finished
+
+
+def _fail(pending: _Pending, error: Exception) -> None:
+    _, future = pending
+    if future is not None and not future.done():
+        future.set_exception(error)

@@ -1,0 +1,99 @@
+"""The run log in front of a local database: lines are gathered and written in batches on the database's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+from prefectlite.live.bus import Bus
+from prefectlite.live.events import LogLine
+from prefectlite.records import LogRow
+from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.logs import append_lines
+
+#: How long a line waits for others to share its commit.
+GATHER = 0.1
+BATCH_SIZE = 2_000
+
+_logger = logging.getLogger("prefectlite.log")
+
+
+class LocalRunLog:
+    """A RunLog over a database of this process. `run()` must be running as a task of its own."""
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database, self._bus = database, bus
+        self._loop = asyncio.get_running_loop()
+        self._lines: list[LogRow] = []
+        self._lock = threading.Lock()
+        self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._written = asyncio.Condition()
+        self._taken = self._done = 0
+        self._closed = False
+
+    def write(self, line: LogRow) -> None:
+        """Take a line, from any thread."""
+        with self._lock:
+            self._lines.append(line)
+            self._taken += 1
+            waiting = len(self._lines)
+        if waiting == 1:
+            self._loop.call_soon_threadsafe(self._arrived.set)
+        elif waiting == BATCH_SIZE:
+            self._loop.call_soon_threadsafe(self._urgent.set)
+
+    async def drain(self) -> None:
+        """Return when every line taken so far is written down."""
+        target = self._taken
+        if self._done >= target:
+            return
+        self._arrived.set()
+        self._urgent.set()
+        async with self._written:
+            await self._written.wait_for(lambda: self._done >= target)
+
+    def aclose(self) -> None:
+        """Take the last lines; `run` ends when they are written."""
+        self._closed = True
+        self._arrived.set()
+        self._urgent.set()
+
+    async def run(self) -> None:
+        """Write what arrives, batch by batch, until closed."""
+        while not self._closed or self._lines:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if not self._closed:
+                await self._gather()
+            while self._lines:
+                with self._lock:
+                    batch, self._lines = self._lines[:BATCH_SIZE], self._lines[BATCH_SIZE:]
+                await self._write_batch(batch)
+                async with self._written:
+                    self._done += len(batch)
+                    self._written.notify_all()
+
+    async def _gather(self) -> None:
+        try:
+            async with asyncio.timeout(GATHER):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+        self._urgent.clear()
+
+    async def _write_batch(self, batch: list[LogRow]) -> None:
+        async def work(tx: Transaction) -> int:
+            return await append_lines(tx, batch)
+
+        try:
+            first = await self._database.write(work)
+        except Exception as error:
+            if len(batch) == 1:
+                _logger.warning("a log line of flow run %s could not be written: %s", batch[0].flow_run_id, error)
+                return
+            for line in batch:  # one line that cannot be written must not take the others with it
+                await self._write_batch([line])
+            return
+        self._bus.publish(LogLine(first + n, line) for n, line in enumerate(batch))

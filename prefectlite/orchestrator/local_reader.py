@@ -1,0 +1,18 @@
+"""Reading the record of a local database."""
+
+from __future__ import annotations
+
+from prefectlite.records import TaskRunRow
+from prefectlite.repository import runs
+from prefectlite.repository.database import Database
+
+
+class LocalRunReader:
+    """A RunReader over a database of this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
+        """What has happened in this run so far."""
+        return await runs.task_runs(self._database, flow_run_id)

@@ -1,0 +1,41 @@
+"""The engine's ports: what it needs from the world, each with a local form and, later, a remote one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from prefectlite.records import LogRow, TaskRunRow
+from prefectlite.rules.proposals import Proposal, Verdict
+
+
+class Orchestrator(Protocol):
+    """The one door."""
+
+    def propose(self, proposal: Proposal) -> Awaitable[Verdict]:
+        """The verdict, once it is committed."""
+        ...
+
+    def note(self, proposal: Proposal) -> None:
+        """Propose something whose verdict need not be waited for; it is committed within 20 ms."""
+        ...
+
+
+class RunLog(Protocol):
+    """Where the log lines of runs go."""
+
+    def write(self, line: LogRow) -> None:
+        """Take a line; it is written down soon, in order. From any thread."""
+        ...
+
+    async def drain(self) -> None:
+        """Return when every line taken so far is written down."""
+        ...
+
+
+class RunReader(Protocol):
+    """What an executor asks of the record."""
+
+    async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
+        """What has happened in this run so far."""
+        ...

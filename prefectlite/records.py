@@ -1,0 +1,128 @@
+"""Rows of the record and the shapes that travel between the floors: frozen, typed, without behaviour.
+
+Times are integer microseconds since 1970 in UTC, as the database keeps them (`clock.to_micros`). Ids are UUID strings.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from prefectlite import states
+from prefectlite.clock import from_micros, to_micros
+from prefectlite.states import State
+
+
+class StateRecord(msgspec.Struct, frozen=True, gc=False):
+    """A state as the record keeps it: everything but the result."""
+
+    id: str
+    name: str
+    timestamp: int
+    message: str | None = None
+    start_time: int | None = None
+    details: str | None = None  # JSON object of what is special to the class: run_count, n_map_states, context, …
+
+    @property
+    def is_finished(self) -> bool:
+        return self.name in states.FINISHED
+
+
+class ResultRecord(msgspec.Struct, frozen=True, gc=False):
+    """A value as the record keeps it; `data` is None where `encoding` says it all."""
+
+    encoding: str
+    data: bytes | None
+
+
+class FlowRow(msgspec.Struct, frozen=True):
+    """One version of one flow, with the ids of its tasks by slug."""
+
+    id: str
+    name: str
+    version: int
+    project_id: str | None
+    digest: str
+    storage: dict[str, Any] | None
+    task_ids: dict[str, str]
+
+
+class FlowRunRow(msgspec.Struct, frozen=True):
+    """One run of a flow."""
+
+    id: str
+    flow_id: str
+    name: str
+    parameters: dict[str, Any]
+    context: dict[str, Any]
+    scheduled_start_time: int
+    version: int
+    state: str
+    state_message: str | None
+    state_start_time: int | None
+    owner: str | None
+    lease_epoch: int
+
+
+class TaskRunRow(msgspec.Struct, frozen=True):
+    """One run of a task, or of one child of a mapped task (`map_index` ≥ 0)."""
+
+    id: str
+    task_id: str
+    map_index: int
+    version: int
+    state: StateRecord
+    result: ResultRecord | None
+
+
+class LogRow(msgspec.Struct, frozen=True, gc=False):
+    """One line of a run's log."""
+
+    id: str
+    flow_run_id: str
+    task_run_id: str | None
+    timestamp: int
+    level: str
+    name: str
+    message: str
+
+
+def record_state(state: State, state_id: str, now: int) -> StateRecord:
+    """The record of `state`, entered at `now`."""
+    cls = type(state)
+    if not cls.details and not state.context:
+        return StateRecord(state_id, cls.__name__, now, state.message)
+    start = getattr(state, "start_time", None)
+    details = {name: value for name in cls.details if (value := getattr(state, name)) is not None}
+    details.pop("start_time", None)
+    if state.context:
+        details["context"] = state.context
+    text = msgspec.json.encode(details, enc_hook=_as_json).decode() if details else None
+    return StateRecord(state_id, cls.__name__, now, state.message, to_micros(start) if start else None, text)
+
+
+def restore_state(record: StateRecord) -> State:
+    """The state that `record` was made of, without its result."""
+    cls = states.BY_NAME.get(record.name, State)
+    fields: dict[str, Any] = msgspec.json.decode(record.details) if record.details else {}
+    if "start_time" in cls.details and record.start_time is not None:
+        fields["start_time"] = from_micros(record.start_time)
+    if isinstance(fields.get("state"), dict):
+        fields["state"] = restore_state(msgspec.convert({**fields["state"], "id": record.id}, StateRecord))
+    if expiration := fields.get("cached_result_expiration"):
+        fields["cached_result_expiration"] = datetime.fromisoformat(expiration)
+    known = {name: value for name, value in fields.items() if name == "context" or name in cls.details}
+    return cls(record.message, **known)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, State):
+        inner = record_state(value, "", 0)
+        return {
+            name: v
+            for name in ("name", "timestamp", "message", "start_time", "details")
+            if (v := getattr(inner, name)) is not None
+        }
+    return repr(value)

@@ -1,0 +1,136 @@
+"""Registration: the handle of writing a flow down under a project, so that servers can run it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+from collections.abc import Coroutine, Generator
+from pathlib import Path
+from typing import Any
+
+from prefectlite import hosting
+from prefectlite.client.http import Client
+from prefectlite.errors import FlowError, RunNotStartedError
+from prefectlite.language.graph import Graph
+from prefectlite.language.serialized import digest_of, serialize
+from prefectlite.repository.flows import FlowVersion
+from prefectlite.session import Session
+from prefectlite.settings import Settings
+from prefectlite.storage.source import AnySource, FileSource, ModuleSource, source_record
+
+
+class Registration(Coroutine[Any, Any, "Registration"]):
+    """The registration of one flow: await it in async code; in a script it is done already. `id` is the flow's id."""
+
+    def __init__(self, flow: Graph, project_name: str, source: AnySource, settings: Settings) -> None:
+        self._flow, self._project_name, self._source, self._settings = flow, project_name, source, settings
+        self._id: str | None = None
+        self._waiting: Coroutine[Any, Any, Registration] | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the flow's version in the record. Raises RunNotStartedError before it is there."""
+        if self._id is None:
+            raise RunNotStartedError(f"The registration of flow {self._flow.name!r} has not been awaited")
+        return self._id
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<Registration of {self._flow.name!r}: {self._id or 'not started: await it'}>"
+
+    def run_blocking(self) -> Registration:
+        """Register, in a thread that has no event loop."""
+        if self._settings.api_url or not hosting.joinable(self._settings):
+            return asyncio.run(self._register())
+        host = hosting.join(self._settings)
+        try:
+            self._id = host.submit(self._register_in).result()
+        finally:
+            host.leave()
+        return self
+
+    def __await__(self) -> Generator[Any, None, Registration]:
+        return self._register().__await__()
+
+    def send(self, value: Any) -> Any:
+        """One step, as of any coroutine."""
+        return self._wait().send(value)
+
+    def throw(self, *args: Any) -> Any:
+        """An exception at the point of waiting, as of any coroutine."""
+        return self._wait().throw(*args)
+
+    def close(self) -> None:
+        """Give up, as any coroutine does."""
+        if self._waiting is not None:
+            self._waiting.close()
+
+    def _wait(self) -> Coroutine[Any, Any, Registration]:
+        if self._waiting is None:
+            self._waiting = self._register()
+        return self._waiting
+
+    async def _register(self) -> Registration:
+        if self._id is not None:
+            return self
+        if self._settings.api_url:
+            await self._register_with_server()
+            return self
+        host = hosting.join(self._settings)
+        try:
+            outcome: concurrent.futures.Future[str] = host.submit(self._register_in)
+            self._id = await asyncio.wrap_future(outcome)
+        finally:
+            if host.leave():
+                await asyncio.shield(asyncio.wrap_future(host.closed))
+        return self
+
+    async def _register_in(self, session: Session) -> str:
+        return await register_in(session, self._flow, self._project_name, self._source)
+
+    async def _register_with_server(self) -> None:
+        serialized, storage, digest = await asyncio.to_thread(_described, self._flow, self._source)
+        async with Client(self._settings.api_url) as client:
+            project_id = await client.project_named(self._project_name)
+            self._id = await client.register_flow({**serialized, "storage": storage, "digest": digest}, project_id)
+
+
+async def register_in(session: Session, flow: Graph, project_name: str, source: AnySource) -> str:
+    """The id of the version of `flow` in the session's database: a new one if it or its code changed."""
+    serialized, storage, digest = await asyncio.to_thread(_described, flow, source)
+    project_id = await session.client.project_named(project_name)
+    row = await session.client.save_flow(FlowVersion(serialized, digest, project_id, storage))
+    return row.id
+
+
+def source_of(flow: Graph, file: str) -> AnySource:
+    """Where the code of `flow` is, given the file that made it. Raises FlowError if it is no file (a REPL, a notebook)."""
+    path = Path(file)
+    if not path.is_file():
+        raise FlowError(
+            f"Flow {flow.name!r} was made in {file}, which no server can load again:"
+            " write it in a Python file and register that"
+        )
+    module = next((name for name in _importable_names(path)), None)
+    return ModuleSource(flow.name, module) if module else FileSource(flow.name, str(path.absolute()))
+
+
+def _importable_names(path: Path) -> list[str]:
+    name = inspect.getmodulename(str(path))
+    if name is None or not (path.parent / "__init__.py").is_file():
+        return []
+    parts = [name] if name != "__init__" else []
+    directory = path.parent
+    while (directory / "__init__.py").is_file():
+        parts.insert(0, directory.name)
+        directory = directory.parent
+    return [".".join(parts)]
+
+
+def _described(flow: Graph, source: AnySource) -> tuple[dict[str, Any], dict[str, Any], str]:
+    flow.validate()
+    serialized = serialize(flow)
+    return serialized, source_record(source, flow.name), digest_of(serialized, source.digest())

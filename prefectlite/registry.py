@@ -1,0 +1,11 @@
+"""What the modules of one floor leave here for each other, so that none of them has to import upwards or in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+#: Collection type -> a function that takes a value of it and returns the task which builds it from its members' results.
+collection_tasks: dict[type, Callable[[Any], Any]] = {}
+#: Makes the task whose result is a constant.
+constant_task: list[Callable[[Any], Any]] = []

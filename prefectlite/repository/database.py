@@ -1,0 +1,49 @@
+"""What the rest of prefectlite asks of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+
+class Transaction(Protocol):
+    """Statements that become visible together or not at all. SQL has `$1…$n` for its parameters."""
+
+    async def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        """All rows of one statement."""
+        ...
+
+    async def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """Run one statement."""
+        ...
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement once per row."""
+        ...
+
+
+class Database(Protocol):
+    """One open database.
+
+    The work of a transaction is an `async def` that awaits nothing but its Transaction: SQLite runs it to its end in one hop
+    on the connection's thread, a database across the network awaits each statement.
+    """
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
+        """What `work` returned, after the commit; after a power cut, too, when `durable`.
+
+        Cancelling the caller cancels the waiting only: the transaction is committed or rolled back as a whole.
+        Raises StoreError if the database cannot do it; an exception of `work` rolls back and is passed on.
+        """
+        ...
+
+    async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a statement that only reads, from the last committed state."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was begun and let go of the database."""
+        ...

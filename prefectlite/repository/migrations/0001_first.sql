@@ -1,0 +1,175 @@
+-- The first schema. Type words ($id, $time, $json, $bytes, $seq, $big) are put in by migrations.py for each database.
+-- Times are whole microseconds since 1970, UTC. `seq` is given in the order of commits.
+
+CREATE TABLE counter (
+    name TEXT PRIMARY KEY,
+    value $big NOT NULL
+);
+
+INSERT INTO counter (name, value) VALUES ('seq', 0);
+
+CREATE TABLE project (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+-- One version of one flow. `digest` is the hash of its structure and of the code it was loaded from: registering the same
+-- digest again finds this row. A flow that was only run from a script has no project and no storage.
+CREATE TABLE flow (
+    id $id PRIMARY KEY,
+    project_id $id REFERENCES project (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    version_group_id $id NOT NULL,
+    description TEXT,
+    archived INTEGER NOT NULL DEFAULT 0,
+    parameters $json NOT NULL,
+    storage $json,
+    serialized_flow $json NOT NULL,
+    core_version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL,
+    UNIQUE (version_group_id, version)
+);
+
+CREATE INDEX flow_by_name ON flow (name, project_id, version);
+CREATE INDEX flow_by_digest ON flow (digest);
+CREATE INDEX flow_by_project ON flow (project_id);
+CREATE INDEX flow_by_created ON flow (created);
+
+CREATE TABLE task (
+    id $id PRIMARY KEY,
+    flow_id $id NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
+    slug TEXT NOT NULL,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,
+    mapped INTEGER NOT NULL,
+    max_retries INTEGER NOT NULL,
+    retry_delay $big,
+    timeout $big,
+    trigger_name TEXT NOT NULL,
+    is_root_task INTEGER NOT NULL,
+    is_terminal_task INTEGER NOT NULL,
+    is_reference_task INTEGER NOT NULL,
+    tags $json NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL,
+    UNIQUE (flow_id, slug)
+);
+
+CREATE TABLE edge (
+    id $id PRIMARY KEY,
+    flow_id $id NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
+    upstream_task_id $id NOT NULL REFERENCES task (id) ON DELETE CASCADE,
+    downstream_task_id $id NOT NULL REFERENCES task (id) ON DELETE CASCADE,
+    key TEXT,
+    mapped INTEGER NOT NULL
+);
+
+CREATE INDEX edge_by_flow ON edge (flow_id);
+CREATE INDEX edge_by_upstream ON edge (upstream_task_id);
+CREATE INDEX edge_by_downstream ON edge (downstream_task_id);
+
+-- `owner` is the process that executes the run and `lease_epoch` its fencing token: each claim raises it.
+CREATE TABLE flow_run (
+    id $id PRIMARY KEY,
+    flow_id $id NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    parameters $json NOT NULL,
+    context $json NOT NULL,
+    labels $json NOT NULL,
+    scheduled_start_time $time NOT NULL,
+    auto_scheduled INTEGER NOT NULL DEFAULT 0,
+    idempotency_key TEXT,
+    start_time $time,
+    end_time $time,
+    version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    state_timestamp $time NOT NULL,
+    state_message TEXT,
+    state_start_time $time,
+    state_details $json,
+    owner TEXT,
+    lease_epoch INTEGER NOT NULL DEFAULT 0,
+    created $time NOT NULL,
+    updated $time NOT NULL,
+    UNIQUE (idempotency_key, flow_id)
+);
+
+CREATE INDEX flow_run_by_flow ON flow_run (flow_id, scheduled_start_time);
+CREATE INDEX flow_run_by_state ON flow_run (state, state_start_time);
+CREATE INDEX flow_run_by_scheduled ON flow_run (scheduled_start_time);
+CREATE INDEX flow_run_by_created ON flow_run (created);
+CREATE INDEX flow_run_by_start ON flow_run (start_time);
+
+CREATE TABLE task_run (
+    id $id PRIMARY KEY,
+    flow_run_id $id NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
+    task_id $id NOT NULL REFERENCES task (id) ON DELETE CASCADE,
+    map_index INTEGER NOT NULL DEFAULT -1,
+    name TEXT,
+    start_time $time,
+    end_time $time,
+    version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    state_timestamp $time NOT NULL,
+    state_message TEXT,
+    state_start_time $time,
+    state_details $json,
+    created $time NOT NULL,
+    updated $time NOT NULL,
+    UNIQUE (flow_run_id, task_id, map_index)
+);
+
+CREATE INDEX task_run_by_task ON task_run (task_id, created);
+
+CREATE TABLE flow_run_state (
+    seq $seq PRIMARY KEY,
+    id $id NOT NULL,
+    flow_run_id $id NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    timestamp $time NOT NULL,
+    state TEXT NOT NULL,
+    message TEXT,
+    start_time $time,
+    details $json,
+    UNIQUE (flow_run_id, version)
+);
+
+CREATE TABLE task_run_state (
+    seq $seq PRIMARY KEY,
+    id $id NOT NULL,
+    task_run_id $id NOT NULL REFERENCES task_run (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    timestamp $time NOT NULL,
+    state TEXT NOT NULL,
+    message TEXT,
+    start_time $time,
+    details $json,
+    UNIQUE (task_run_id, version)
+);
+
+CREATE TABLE log (
+    seq $seq PRIMARY KEY,
+    id $id NOT NULL,
+    flow_run_id $id NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
+    task_run_id $id,
+    timestamp $time NOT NULL,
+    level TEXT NOT NULL,
+    name TEXT NOT NULL,
+    message TEXT NOT NULL
+);
+
+CREATE INDEX log_by_flow_run ON log (flow_run_id, seq);
+CREATE INDEX log_by_task_run ON log (task_run_id, seq);
+
+-- What a finished task returned, written in the same transaction as its state. `encoding` says how to read `data`.
+CREATE TABLE result (
+    task_run_id $id PRIMARY KEY REFERENCES task_run (id) ON DELETE CASCADE,
+    encoding TEXT NOT NULL,
+    data $bytes
+);

@@ -1,0 +1,90 @@
+"""Reading runs: what an executor needs to begin one or to go on with it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prefectlite.errors import NotFound
+from prefectlite.records import FlowRunRow, ResultRecord, StateRecord, TaskRunRow
+from prefectlite.repository.database import Database, Row
+from prefectlite.states import Running, Scheduled, names_of
+
+_FLOW_RUN = """
+SELECT id, flow_id, name, parameters, context, scheduled_start_time, version, state, state_message, state_start_time,
+    owner, lease_epoch
+FROM flow_run
+"""
+_TASK_RUNS = """
+SELECT r.id, r.task_id, r.map_index, r.version, r.state, r.state_timestamp, r.state_message, r.state_start_time,
+    r.state_details, x.encoding, x.data
+FROM task_run r LEFT JOIN result x ON x.task_run_id = r.id
+WHERE r.flow_run_id = $1 ORDER BY r.map_index
+"""
+_SCHEDULED = "', '".join(names_of(Scheduled))
+_EXECUTING = "', '".join(names_of(Running))
+
+
+async def flow_run(database: Database, run_id: str) -> FlowRunRow:
+    """One flow run. Raises NotFound."""
+    rows = await database.read(f"{_FLOW_RUN} WHERE id = $1", (run_id,))
+    if not rows:
+        raise NotFound(f"Flow run {run_id} not found")
+    return _flow_run(rows[0])
+
+
+async def task_runs(database: Database, flow_run_id: str) -> list[TaskRunRow]:
+    """All task runs of a flow run with their results, children of mapped tasks in order."""
+    return [_task_run(row) for row in await database.read(_TASK_RUNS, (flow_run_id,))]
+
+
+async def scheduled_runs(database: Database) -> list[tuple[str, int]]:
+    """(id, due time) of every flow run of a registered flow that waits to be begun, the earliest first."""
+    rows = await database.read(
+        f"""
+        SELECT r.id, coalesce(r.state_start_time, r.scheduled_start_time) AS due
+        FROM flow_run r JOIN flow f ON f.id = r.flow_id
+        WHERE r.state IN ('{_SCHEDULED}') AND r.owner IS NULL AND f.storage IS NOT NULL
+        ORDER BY due
+        """
+    )
+    return [(run_id, due) for run_id, due in rows]
+
+
+async def owned_runs(database: Database) -> list[tuple[str, str]]:
+    """(id, owner) of every flow run of a registered flow that some process is, or was, executing."""
+    rows = await database.read(
+        f"""
+        SELECT r.id, r.owner FROM flow_run r JOIN flow f ON f.id = r.flow_id
+        WHERE r.state IN ('{_EXECUTING}') AND r.owner IS NOT NULL AND f.storage IS NOT NULL
+        ORDER BY r.scheduled_start_time
+        """
+    )
+    return [(run_id, owner) for run_id, owner in rows]
+
+
+async def run_with_key(database: Database, flow_id: str, idempotency_key: str) -> str | None:
+    """The id of the flow run that was made with this key, if there is one."""
+    rows = await database.read(
+        "SELECT id FROM flow_run WHERE idempotency_key = $1 AND flow_id = $2", (idempotency_key, flow_id)
+    )
+    return rows[0][0] if rows else None
+
+
+async def task_run_place(database: Database, run_id: str) -> tuple[str, str, int, int]:
+    """(flow run id, task id, map index, version) of a task run. Raises NotFound."""
+    rows = await database.read("SELECT flow_run_id, task_id, map_index, version FROM task_run WHERE id = $1", (run_id,))
+    if not rows:
+        raise NotFound(f"State update failed for task run ID {run_id}: there is no such run")
+    flow_run_id, task_id, map_index, version = rows[0]
+    return flow_run_id, task_id, map_index, version
+
+
+def _flow_run(row: Row) -> FlowRunRow:
+    run_id, flow_id, name, parameters, context, *rest = row
+    return FlowRunRow(run_id, flow_id, name, msgspec.json.decode(parameters), msgspec.json.decode(context), *rest)
+
+
+def _task_run(row: Row) -> TaskRunRow:
+    run_id, task_id, map_index, version, *state, encoding, data = row
+    result = None if encoding is None else ResultRecord(encoding, data)
+    return TaskRunRow(run_id, task_id, map_index, version, StateRecord("", *state), result)

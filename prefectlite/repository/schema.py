@@ -1,0 +1,74 @@
+"""The schema and its numbered migrations, applied when a database is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+
+import msgspec
+
+from prefectlite.errors import SchemaTooNew, StoreError
+from prefectlite.repository.database import Database, Transaction
+
+_MEMO = "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)"
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One step from a schema to the next."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, by which an edited migration is noticed."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def statements(self, types: Mapping[str, str]) -> list[str]:
+        """The statements, with the database's own words for the types."""
+        code = re.sub(r"--.*", "", Template(self.text).substitute(types))
+        return [statement.strip() for statement in code.split(";\n") if statement.strip()]
+
+
+def migrations() -> list[Migration]:
+    """All migrations this version of prefectlite knows, in order."""
+    found = [file for file in files("prefectlite.repository").joinpath("migrations").iterdir() if file.name.endswith(".sql")]
+    return sorted(
+        (Migration(int(file.name[:4]), file.name[5:-4], file.read_text(encoding="utf-8")) for file in found),
+        key=lambda migration: migration.number,
+    )
+
+
+async def migrate(database: Database, types: Mapping[str, str], place: str) -> None:
+    """Bring the database at `place` to the newest schema; several processes may try at once.
+
+    Raises SchemaTooNew if a newer prefectlite wrote it, StoreError if a migration it was made with has been edited since.
+    """
+    known = migrations()
+
+    async def work(tx: Transaction) -> None:
+        await tx.execute(_MEMO)
+        applied: dict[int, str] = dict(await tx.fetch("SELECT number, digest FROM migration ORDER BY number"))
+        if (newest := max(applied, default=0)) > known[-1].number:
+            raise SchemaTooNew(
+                f"The database {place} has schema {newest}, and this prefectlite knows {known[-1].number}:"
+                " use the newer prefectlite that wrote it, or another database"
+            )
+        for migration in known:
+            if migration.number in applied:
+                if applied[migration.number] != migration.digest:
+                    raise StoreError(
+                        f"The database {place} was made with another text of migration {migration.number} ({migration.name})"
+                    )
+                continue
+            for statement in migration.statements(types):
+                await tx.execute(statement)
+            await tx.execute(
+                "INSERT INTO migration VALUES ($1, $2, $3)", (migration.number, migration.name, migration.digest)
+            )
+
+    await database.write(work, durable=True)

@@ -1,0 +1,212 @@
+"""The embedded database: SQLite through aiosqlite, one connection that writes and a few that read."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from prefectlite.errors import SchemaTooNew, StoreClosed, StoreError, StoreUnavailable
+from prefectlite.repository.database import Row, Transaction
+from prefectlite.repository.locks import FileLock
+from prefectlite.repository.schema import migrate
+
+T = TypeVar("T")
+#: The words of the migrations in SQLite's language.
+TYPES = {"id": "TEXT", "time": "INTEGER", "json": "TEXT", "bytes": "BLOB", "seq": "INTEGER", "big": "INTEGER"}
+MINIMUM_VERSION = (3, 37, 0)
+READERS = 4
+#: A running flow's commits survive a power cut after this many seconds at the latest, without one being asked for.
+SYNC_INTERVAL = 1.0
+
+
+@functools.lru_cache(maxsize=1024)
+def _to_sqlite(sql: str) -> str:
+    # SQLite gives its own `$n` numbers by first appearance, and Python 3.12 warns about them; `?n` means what `$n` says.
+    return re.sub(r"\$(\d+)", r"?\1", sql)
+
+
+class _Connection(aiosqlite.Connection):
+    """A connection that runs whole functions on its thread: a cancelled caller never leaves it inside a transaction."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        self._thread.daemon = True  # an application that forgets to close must still be able to end
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """What `function(sqlite3 connection, *args)` returns on the connection's thread."""
+        result: T = await self._execute(function, self._conn, *args)  # type: ignore[no-untyped-call]
+        return result
+
+
+async def _connected(connector: Callable[[], sqlite3.Connection]) -> _Connection:
+    connection = _Connection(connector)
+    await connection
+    return connection
+
+
+class SqliteTransaction:
+    """Statements on the writing connection, on its thread: none of these ever suspends."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        return self._connection.execute(_to_sqlite(sql), params).fetchall()
+
+    async def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        self._connection.execute(_to_sqlite(sql), params)
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self._connection.executemany(_to_sqlite(sql), rows)
+
+
+class SqliteDatabase:
+    """One SQLite file, or a database in memory. Made by `open_sqlite`."""
+
+    def __init__(self, path: Path | None, *, always_durable: bool = False) -> None:
+        self.path = path
+        self._always_durable = always_durable
+        self._writer: _Connection | None = None
+        self._idle_readers: asyncio.LifoQueue[_Connection | None] = asyncio.LifoQueue()
+        self._readers: list[_Connection] = []
+        self._lock = FileLock(path.with_name(path.name + ".lock")) if path else None
+        self._synced_at = time.monotonic()
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Raises StoreUnavailable or SchemaTooNew, naming the file."""
+        if sqlite3.sqlite_version_info < MINIMUM_VERSION:
+            raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
+        try:
+            self._writer = await _connected(self._connect_writer)
+            await migrate(self, TYPES, self.place)
+        except sqlite3.Error as error:
+            await self.aclose()
+            raise StoreUnavailable(f"The database {self.place} cannot be opened: {error}") from error
+        except BaseException:
+            await self.aclose()
+            raise
+        for _ in range(READERS):
+            self._idle_readers.put_nowait(None)  # a connection is made when a reader first needs it
+
+    @property
+    def place(self) -> str:
+        """The database's name in messages."""
+        return str(self.path) if self.path else "in memory"
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
+        if self._writer is None:
+            raise StoreClosed(f"The database {self.place} has been closed")
+        return await self._writer.run(self._transact, work, durable)
+
+    async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        if self._writer is None:
+            raise StoreClosed(f"The database {self.place} has been closed")
+        if self.path is None:
+            return await self._writer.run(_fetch, _to_sqlite(sql), params)
+        reader = await self._idle_readers.get()
+        try:
+            if reader is None:
+                reader = await _connected(self._connect_reader)
+                self._readers.append(reader)
+            return await reader.run(_fetch, _to_sqlite(sql), params)
+        finally:
+            self._idle_readers.put_nowait(reader)
+
+    async def aclose(self) -> None:
+        connections = [c for c in (*self._readers, self._writer) if c is not None]
+        self._writer, self._readers = None, []
+        for connection in connections:
+            with suppress(sqlite3.Error, ValueError):
+                await connection.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    # -- on the connections' threads ----------------------------------------------------------------------------------
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        if self.path is None:
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        else:
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+            assert self._lock is not None
+            with self._lock:
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(str(self.path), isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    def _transact(self, connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]], durable: bool) -> T:
+        if self._lock is None:
+            return _run_transaction(connection, work)
+        now = time.monotonic()
+        durable = durable or self._always_durable or now - self._synced_at > SYNC_INTERVAL
+        with self._lock:
+            if not durable:
+                return _run_transaction(connection, work)
+            connection.execute("PRAGMA synchronous=FULL")
+            try:
+                result = _run_transaction(connection, work)
+            finally:
+                connection.execute("PRAGMA synchronous=NORMAL")
+            self._synced_at = now
+            return result
+
+
+def _run_transaction(connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = _run_to_end(work(SqliteTransaction(connection)))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _run_to_end(work: Awaitable[T]) -> T:
+    steps = work.__await__()
+    try:
+        next(steps)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise RuntimeError("a transaction awaited something other than its own statements")
+
+
+def _fetch(connection: sqlite3.Connection, sql: str, params: Sequence[Any]) -> list[Row]:
+    return connection.execute(sql, params).fetchall()
+
+
+async def open_sqlite(path: Path | None, *, always_durable: bool = False) -> SqliteDatabase:
+    """The database in the file `path` (made if need be, with its directory), or a new one in memory for None.
+
+    Raises StoreUnavailable if it cannot be opened, SchemaTooNew if a newer prefectlite wrote it.
+    """
+    if path is not None:
+        try:
+            await asyncio.to_thread(path.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+            database = SqliteDatabase(path, always_durable=always_durable)
+        except OSError as error:
+            raise StoreUnavailable(f"The database {path} cannot be opened: {error.strerror}: {error.filename}") from error
+    else:
+        database = SqliteDatabase(None)
+    try:
+        await database.open()
+    except (StoreError, SchemaTooNew):
+        raise
+    return database

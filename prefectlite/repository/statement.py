@@ -1,0 +1,57 @@
+"""One SQL text under construction: its parameters and the names it gives to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from prefectlite.errors import BadRequest
+from prefectlite.repository.dialect import Dialect
+
+MAX_PARAMETERS = 20_000  # SQLite's own limit is 32,766, PostgreSQL's protocol stops at 32,767
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """An SQL text with `$1` … `$n`, and what they stand for."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+
+
+class Statement:
+    """Collects values and aliases while the parts of one SQL text are written."""
+
+    def __init__(self, dialect: Dialect, max_rows: int) -> None:
+        self.dialect = dialect
+        self.max_rows = max_rows
+        self._parameters: list[Any] = []
+        self._aliases = 0
+
+    def bind(self, value: Any) -> str:
+        """The placeholder that stands for `value`. Raises BadRequest when there are too many."""
+        if len(self._parameters) >= MAX_PARAMETERS:
+            raise BadRequest(f"A query may compare with at most {MAX_PARAMETERS:,} values; ask in several parts")
+        self._parameters.append(value)
+        return f"${len(self._parameters)}"
+
+    def alias(self) -> str:
+        """A name for a table that no other part of the text uses."""
+        self._aliases += 1
+        return f"t{self._aliases}"
+
+    def compiled(self, sql: str) -> Compiled:
+        """`sql` with the values bound so far."""
+        return Compiled(sql, tuple(self._parameters))
+
+
+def joined(parts: Sequence[str], operator: str) -> str:
+    """`parts` with `operator` between them, as a balanced tree.
+
+    Written flat, a chain of n parts is an expression n deep, and SQLite stops at a depth of 1,000.
+    """
+    if len(parts) <= 8:
+        return f" {operator} ".join(parts)
+    middle = len(parts) // 2
+    return f"({joined(parts[:middle], operator)}) {operator} ({joined(parts[middle:], operator)})"

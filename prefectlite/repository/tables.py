@@ -1,0 +1,215 @@
+"""What can be read: the tables, their columns and how they hang together.
+
+One description serves the query compiler, the GraphQL types and the tests. Columns that only the engine reads
+(`owner`, `lease_epoch`, `digest`) are not here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+
+class Kind(Enum):
+    """What a column holds, which decides how it is compared and how it is written as JSON."""
+
+    ID = "id"  # a UUID
+    TEXT = "text"
+    INT = "int"
+    BOOL = "bool"
+    TIME = "time"  # microseconds since 1970 in the table, ISO 8601 outside
+    DURATION = "duration"  # microseconds in the table, HH:MM:SS outside
+    JSON = "json"
+
+
+class Relation(msgspec.Struct, frozen=True):
+    """Rows of `table` whose column `remote` equals this table's column `local`."""
+
+    table: str
+    local: str
+    remote: str
+    many: bool
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table as queries see it."""
+
+    name: str
+    columns: dict[str, Kind]
+    relations: dict[str, Relation]
+    key: str = "id"
+
+
+def _one(table: str, local: str) -> Relation:
+    return Relation(table, local, "id", many=False)
+
+
+def _many(table: str, remote: str) -> Relation:
+    return Relation(table, "id", remote, many=True)
+
+
+_STAMPS = {"created": Kind.TIME, "updated": Kind.TIME}
+_STATE = {
+    "version": Kind.INT,
+    "state": Kind.TEXT,
+    "state_timestamp": Kind.TIME,
+    "state_message": Kind.TEXT,
+    "state_start_time": Kind.TIME,
+    "state_details": Kind.JSON,
+    "start_time": Kind.TIME,
+    "end_time": Kind.TIME,
+}
+_HISTORY = {
+    "seq": Kind.INT,
+    "id": Kind.ID,
+    "version": Kind.INT,
+    "timestamp": Kind.TIME,
+    "state": Kind.TEXT,
+    "message": Kind.TEXT,
+    "start_time": Kind.TIME,
+    "details": Kind.JSON,
+}
+
+_ALL = [
+    Table(
+        "project",
+        {"id": Kind.ID, "name": Kind.TEXT, "description": Kind.TEXT, **_STAMPS},
+        {"flows": _many("flow", "project_id")},
+    ),
+    Table(
+        "flow",
+        {
+            "id": Kind.ID,
+            "project_id": Kind.ID,
+            "name": Kind.TEXT,
+            "version": Kind.INT,
+            "version_group_id": Kind.ID,
+            "description": Kind.TEXT,
+            "archived": Kind.BOOL,
+            "parameters": Kind.JSON,
+            "storage": Kind.JSON,
+            "serialized_flow": Kind.JSON,
+            "core_version": Kind.TEXT,
+            **_STAMPS,
+        },
+        {
+            "project": _one("project", "project_id"),
+            "tasks": _many("task", "flow_id"),
+            "edges": _many("edge", "flow_id"),
+            "flow_runs": _many("flow_run", "flow_id"),
+        },
+    ),
+    Table(
+        "task",
+        {
+            "id": Kind.ID,
+            "flow_id": Kind.ID,
+            "slug": Kind.TEXT,
+            "name": Kind.TEXT,
+            "type": Kind.TEXT,
+            "mapped": Kind.BOOL,
+            "max_retries": Kind.INT,
+            "retry_delay": Kind.DURATION,
+            "timeout": Kind.DURATION,
+            "trigger_name": Kind.TEXT,
+            "is_root_task": Kind.BOOL,
+            "is_terminal_task": Kind.BOOL,
+            "is_reference_task": Kind.BOOL,
+            "tags": Kind.JSON,
+            **_STAMPS,
+        },
+        {
+            "flow": _one("flow", "flow_id"),
+            "task_runs": _many("task_run", "task_id"),
+            "upstream_edges": _many("edge", "downstream_task_id"),
+            "downstream_edges": _many("edge", "upstream_task_id"),
+        },
+    ),
+    Table(
+        "edge",
+        {
+            "id": Kind.ID,
+            "flow_id": Kind.ID,
+            "upstream_task_id": Kind.ID,
+            "downstream_task_id": Kind.ID,
+            "key": Kind.TEXT,
+            "mapped": Kind.BOOL,
+        },
+        {
+            "flow": _one("flow", "flow_id"),
+            "upstream_task": _one("task", "upstream_task_id"),
+            "downstream_task": _one("task", "downstream_task_id"),
+        },
+    ),
+    Table(
+        "flow_run",
+        {
+            "id": Kind.ID,
+            "flow_id": Kind.ID,
+            "name": Kind.TEXT,
+            "parameters": Kind.JSON,
+            "context": Kind.JSON,
+            "labels": Kind.JSON,
+            "scheduled_start_time": Kind.TIME,
+            "auto_scheduled": Kind.BOOL,
+            "idempotency_key": Kind.TEXT,
+            **_STATE,
+            **_STAMPS,
+        },
+        {
+            "flow": _one("flow", "flow_id"),
+            "task_runs": _many("task_run", "flow_run_id"),
+            "states": _many("flow_run_state", "flow_run_id"),
+            "logs": _many("log", "flow_run_id"),
+        },
+    ),
+    Table(
+        "task_run",
+        {
+            "id": Kind.ID,
+            "flow_run_id": Kind.ID,
+            "task_id": Kind.ID,
+            "map_index": Kind.INT,
+            "name": Kind.TEXT,
+            **_STATE,
+            **_STAMPS,
+        },
+        {
+            "flow_run": _one("flow_run", "flow_run_id"),
+            "task": _one("task", "task_id"),
+            "states": _many("task_run_state", "task_run_id"),
+            "logs": _many("log", "task_run_id"),
+        },
+    ),
+    Table(
+        "flow_run_state",
+        {**_HISTORY, "flow_run_id": Kind.ID},
+        {"flow_run": _one("flow_run", "flow_run_id")},
+        key="seq",
+    ),
+    Table(
+        "task_run_state",
+        {**_HISTORY, "task_run_id": Kind.ID},
+        {"task_run": _one("task_run", "task_run_id")},
+        key="seq",
+    ),
+    Table(
+        "log",
+        {
+            "seq": Kind.INT,
+            "id": Kind.ID,
+            "flow_run_id": Kind.ID,
+            "task_run_id": Kind.ID,
+            "timestamp": Kind.TIME,
+            "level": Kind.TEXT,
+            "name": Kind.TEXT,
+            "message": Kind.TEXT,
+        },
+        {"flow_run": _one("flow_run", "flow_run_id"), "task_run": _one("task_run", "task_run_id")},
+        key="seq",
+    ),
+]
+
+#: Every table that queries can read, by name.
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}

@@ -1,0 +1,156 @@
+"""Snapshots and writes of the one door. Only `orchestrator.local` uses them: nothing else changes a state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from prefectlite.records import StateRecord
+from prefectlite.repository.database import Transaction
+from prefectlite.rules.flow_runs import FlowRunSnapshot
+from prefectlite.rules.proposals import FlowRunCreation, TaskRunProposal
+from prefectlite.rules.task_runs import TaskRunSnapshot
+
+# The id of the state a run is in is that of the proposal which brought it there: a repeated proposal is known by it.
+_FLOW_RUNS = """
+SELECT r.id, r.version, r.state, r.owner, r.lease_epoch, s.id
+FROM flow_run r LEFT JOIN flow_run_state s ON s.flow_run_id = r.id AND s.version = r.version
+WHERE r.id IN (SELECT value FROM json_each($1))
+"""
+_TASK_RUNS = """
+SELECT r.id, r.version, r.state, s.id
+FROM task_run r LEFT JOIN task_run_state s ON s.task_run_id = r.id AND s.version = r.version
+WHERE r.id IN (SELECT value FROM json_each($1))
+"""
+_CREATE_FLOW_RUN = """
+INSERT INTO flow_run (id, flow_id, name, parameters, context, labels, scheduled_start_time, idempotency_key,
+    version, state, state_timestamp, state_message, state_start_time, state_details, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $10, $10)
+"""
+_MOVE_FLOW_RUN = """
+UPDATE flow_run SET version = $2, state = $3, state_timestamp = $4, state_message = $5, state_start_time = $6,
+    state_details = $7, start_time = coalesce(start_time, $8), end_time = $9, owner = $10, lease_epoch = $11, updated = $4
+WHERE id = $1
+"""
+_PUT_TASK_RUN = """
+INSERT INTO task_run (id, flow_run_id, task_id, map_index, name, start_time, end_time,
+    version, state, state_timestamp, state_message, state_start_time, state_details, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $10, $10)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state,
+    state_timestamp = excluded.state_timestamp, state_message = excluded.state_message,
+    state_start_time = excluded.state_start_time, state_details = excluded.state_details,
+    start_time = coalesce(task_run.start_time, excluded.start_time), end_time = excluded.end_time,
+    name = coalesce(excluded.name, task_run.name), updated = excluded.updated
+"""
+_FLOW_RUN_STATE = """
+INSERT INTO flow_run_state (seq, id, flow_run_id, version, timestamp, state, message, start_time, details)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_TASK_RUN_STATE = """
+INSERT INTO task_run_state (seq, id, task_run_id, version, timestamp, state, message, start_time, details)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_RESULT = """
+INSERT INTO result (task_run_id, encoding, data) VALUES ($1, $2, $3)
+ON CONFLICT (task_run_id) DO UPDATE SET encoding = excluded.encoding, data = excluded.data
+"""
+
+
+async def flow_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, FlowRunSnapshot]:
+    """The flow runs with these ids that exist, by id."""
+    rows = await tx.fetch(_FLOW_RUNS, (_json_list(ids),))
+    return {row[0]: FlowRunSnapshot(*row[1:]) for row in rows}
+
+
+async def task_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, TaskRunSnapshot]:
+    """The task runs with these ids that exist, by id."""
+    rows = await tx.fetch(_TASK_RUNS, (_json_list(ids),))
+    return {row[0]: TaskRunSnapshot(*row[1:]) for row in rows}
+
+
+async def take_sequence(tx: Transaction, count: int) -> int:
+    """The first of `count` numbers that no other transition has: larger than those of every earlier commit."""
+    ((last,),) = await tx.fetch("UPDATE counter SET value = value + $1 WHERE name = 'seq' RETURNING value", (count,))
+    return int(last) - count + 1
+
+
+async def create_flow_run(tx: Transaction, run_id: str, facts: FlowRunCreation, state: StateRecord) -> None:
+    """Insert a flow run in its first state."""
+    row = (
+        run_id,
+        facts.flow_id,
+        facts.name,
+        _json(facts.parameters),
+        _json(facts.context),
+        _json(facts.labels),
+        facts.scheduled_start_time,
+        facts.idempotency_key,
+        *_state_columns(state),
+    )
+    await tx.execute(_CREATE_FLOW_RUN, row)
+
+
+async def move_flow_run(tx: Transaction, run_id: str, snapshot: FlowRunSnapshot, state: StateRecord) -> None:
+    """Bring a flow run's row to `state`, at the snapshot's version and with its owner."""
+    started = state.timestamp if state.name == "Running" else None
+    ended = state.timestamp if state.is_finished else None
+    columns = (*_state_columns(state), started, ended, snapshot.owner, snapshot.lease_epoch)
+    await tx.execute(_MOVE_FLOW_RUN, (run_id, snapshot.version, *columns))
+
+
+async def put_task_runs(tx: Transaction, moves: Sequence[tuple[TaskRunProposal, int, int | None]]) -> None:
+    """Bring task runs to the states of their proposals, making those that are new.
+
+    Each move is (proposal, version, the moment it began to run or None). Results come with them.
+    """
+    rows = []
+    results = []
+    for proposal, version, started in moves:
+        state = proposal.state
+        rows.append(
+            (
+                proposal.run_id,
+                proposal.flow_run_id,
+                proposal.task_id,
+                proposal.map_index,
+                proposal.name,
+                started,
+                state.timestamp if state.is_finished else None,
+                version,
+                *_state_columns(state),
+            )
+        )
+        if proposal.result is not None and proposal.result.encoding != "none":  # no row says None, too
+            results.append((proposal.run_id, proposal.result.encoding, proposal.result.data))
+    await tx.executemany(_PUT_TASK_RUN, rows)
+    if results:
+        await tx.executemany(_RESULT, results)
+
+
+async def append_flow_run_states(tx: Transaction, entries: Iterable[tuple[int, str, int, StateRecord]]) -> None:
+    """Add (seq, run id, version, state) entries to the history of flow runs."""
+    await tx.executemany(_FLOW_RUN_STATE, [_history_row(entry) for entry in entries])
+
+
+async def append_task_run_states(tx: Transaction, entries: Iterable[tuple[int, str, int, StateRecord]]) -> None:
+    """Add (seq, run id, version, state) entries to the history of task runs."""
+    await tx.executemany(_TASK_RUN_STATE, [_history_row(entry) for entry in entries])
+
+
+def _history_row(entry: tuple[int, str, int, StateRecord]) -> tuple[Any, ...]:
+    seq, run_id, version, s = entry
+    return seq, s.id, run_id, version, s.timestamp, s.name, s.message, s.start_time, s.details
+
+
+def _state_columns(s: StateRecord) -> tuple[Any, ...]:
+    return s.name, s.timestamp, s.message, s.start_time, s.details
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _json_list(values: Iterable[str]) -> str:
+    return _json(list(values))

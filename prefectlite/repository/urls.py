@@ -1,0 +1,29 @@
+"""Database URLs: `sqlite:///relative.sqlite`, `sqlite:////absolute.sqlite`, `sqlite://:memory:`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefectlite.errors import SettingsError
+from prefectlite.repository.database import Database
+from prefectlite.repository.sqlite import open_sqlite
+
+
+async def open_database(url: str, *, always_durable: bool = False) -> Database:
+    """The database at `url`, open and at the newest schema. Raises SettingsError for a URL that names none."""
+    return await open_sqlite(sqlite_path(url), always_durable=always_durable)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file that a SQLite URL names; None for a database in memory. Raises SettingsError for anything else."""
+    scheme, separator, rest = url.partition("://")
+    if scheme != "sqlite" or not separator or not rest:
+        raise SettingsError(
+            f"The database URL {scheme}{separator}… is not one prefectlite can open: write sqlite:///file.sqlite,"
+            " sqlite:////absolute/file.sqlite or sqlite://:memory:"
+        )
+    if rest == ":memory:":
+        return None
+    if not rest.startswith("/") or rest == "/":
+        raise SettingsError(f"The database URL {url} names no file: write sqlite:///file.sqlite (three slashes)")
+    return Path(rest[1:]).expanduser().absolute()

@@ -1,0 +1,182 @@
+"""`where` as SQL: boolean expressions over the columns and relations of TABLES.
+
+The shapes are Hasura's: `{"_and": [...], "_or": [...], "_not": {...}, "name": {"_eq": "x"}, "flow": {"name": ...}}`. A
+comparison with None is true, as is an expression that says nothing. NULL in a column follows SQL: no comparison but
+`_is_null` is true of it, and the `_not` of such a comparison is not true either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from prefectlite.clock import to_micros
+from prefectlite.errors import BadRequest
+from prefectlite.ids import is_id
+from prefectlite.repository.statement import Statement, joined
+from prefectlite.repository.tables import TABLES, Kind, Relation, Table
+
+MAX_DEPTH = 16
+MAX_LIST = 10_000
+MAX_PATTERN = 1_000
+FALSE = "1 = 0"
+
+_ORDERED = {"_eq": "=", "_neq": "<>", "_gt": ">", "_gte": ">=", "_lt": "<", "_lte": "<="}
+_COMPARISONS = (*_ORDERED, "_in", "_nin", "_is_null")
+
+#: The comparisons that a column of each kind knows.
+OPERATORS: dict[Kind, tuple[str, ...]] = {
+    **dict.fromkeys(Kind, _COMPARISONS),
+    Kind.TEXT: (*_COMPARISONS, "_like", "_ilike"),
+    Kind.JSON: ("_is_null",),  # the databases do not agree on when two documents are equal or which is less
+}
+
+
+def condition(
+    statement: Statement, table: Table, where: Mapping[str, Any] | None, alias: str, path: str = "where", depth: int = 0
+) -> str | None:
+    """The SQL of `where` over the row `alias` of `table`; None when it is true of every row.
+
+    Raises BadRequest, naming the field by `path`, for what cannot be compared.
+    """
+    if depth > MAX_DEPTH:
+        raise BadRequest(f"{path}: conditions may be nested {MAX_DEPTH} deep")
+    parts: list[str] = []
+    for name, value in (where or {}).items():
+        if value is None:
+            continue
+        here = f"{path}.{name}"
+        if name in ("_and", "_or"):
+            part = _list(statement, table, value, alias, name, here, depth)
+        elif name == "_not":
+            inner = condition(statement, table, _mapping(value, here), alias, here, depth + 1)
+            part = FALSE if inner is None else f"NOT ({inner})"
+        elif name in table.columns:
+            part = _comparison(statement, table.columns[name], f"{alias}.{name}", _mapping(value, here), here)
+        elif name in table.relations:
+            part = _related(statement, table.relations[name], _mapping(value, here), alias, here, depth)
+        else:
+            raise BadRequest(f"{here}: {table.name} has no column or relation of that name")
+        if part is not None:
+            parts.append(part)
+    return _all(parts)
+
+
+def key_condition(statement: Statement, table: Table, key: Any, alias: str) -> str:
+    """The SQL that is true of the one row of `table` with that key."""
+    return f"{alias}.{table.key} = {statement.bind(bound(table.columns[table.key], key, table.key))}"
+
+
+def bound(kind: Kind, value: Any, path: str) -> Any:
+    """`value` as the database keeps it. Raises BadRequest where it is not of that kind."""
+    if kind is Kind.ID:
+        if isinstance(value, str) and is_id(value):
+            return value.lower()
+        raise BadRequest(f"{path}: Could not parse UUID: {value}")
+    if kind is Kind.TIME and isinstance(value, datetime):
+        return to_micros(value)
+    if kind is Kind.DURATION and isinstance(value, timedelta):
+        return value // timedelta(microseconds=1)
+    if kind is Kind.BOOL and isinstance(value, bool):
+        return int(value)
+    if kind is Kind.INT and isinstance(value, int) and not isinstance(value, bool):
+        if -(2**63) <= value < 2**63:
+            return value
+        raise BadRequest(f"{path}: {value} is out of range; whole numbers have 64 bits")
+    if kind is Kind.TEXT and isinstance(value, str):
+        return _storable(value, path)
+    raise BadRequest(f"{path}: {_SHAPES.get(kind, 'such a comparison')} is expected, got {type(value).__name__}")
+
+
+_SHAPES = {
+    Kind.TIME: "a moment like 2030-01-31T12:00:00+00:00",
+    Kind.DURATION: "a duration like 01:30:00",
+    Kind.BOOL: "true or false",
+    Kind.INT: "a whole number",
+    Kind.TEXT: "a text",
+}
+
+
+def _list(statement: Statement, table: Table, value: Any, alias: str, name: str, path: str, depth: int) -> str | None:
+    items = [value] if isinstance(value, Mapping) else value
+    if not isinstance(items, Sequence) or isinstance(items, str):
+        raise BadRequest(f"{path}: a list of conditions is expected")
+    parts = [
+        condition(statement, table, _mapping(item, f"{path}[{i}]"), alias, f"{path}[{i}]", depth + 1)
+        for i, item in enumerate(items)
+    ]
+    known = [part for part in parts if part is not None]
+    if name == "_and":
+        return _all(known)
+    if len(known) < len(parts):
+        return None
+    return joined([f"({part})" for part in known], "OR") if known else FALSE
+
+
+def _comparison(statement: Statement, kind: Kind, column: str, comparison: Mapping[str, Any], path: str) -> str | None:
+    parts: list[str] = []
+    for operator, operand in comparison.items():
+        here = f"{path}.{operator}"
+        if operator not in OPERATORS[kind]:
+            raise BadRequest(f"{here}: known here are {', '.join(OPERATORS[kind])}")
+        if operand is None:
+            continue
+        if operator == "_is_null":
+            parts.append(f"{column} IS {'' if bound(Kind.BOOL, operand, here) else 'NOT '}NULL")
+        elif operator in ("_in", "_nin"):
+            parts.append(_membership(statement, kind, column, operator, operand, here))
+        elif operator in ("_like", "_ilike"):
+            pattern = bound(Kind.TEXT, operand, here)
+            if len(pattern) > MAX_PATTERN:
+                raise BadRequest(f"{here}: a pattern has at most {MAX_PATTERN:,} characters")
+            parts.append(statement.dialect.like(column, pattern, statement.bind, any_case=operator == "_ilike"))
+        else:
+            parts.append(f"{column} {_ORDERED[operator]} {statement.bind(bound(kind, operand, here))}")
+    return _all(parts)
+
+
+def _membership(statement: Statement, kind: Kind, column: str, operator: str, operand: Any, path: str) -> str:
+    if not isinstance(operand, Sequence) or isinstance(operand, str):
+        raise BadRequest(f"{path}: a list is expected")
+    if len(operand) > MAX_LIST:
+        raise BadRequest(f"{path}: a list has at most {MAX_LIST:,} values; ask in several parts")
+    if not operand:
+        return FALSE if operator == "_in" else "1 = 1"
+    places = ", ".join(statement.bind(bound(kind, item, f"{path}[{i}]")) for i, item in enumerate(operand))
+    return f"{column} {'IN' if operator == '_in' else 'NOT IN'} ({places})"
+
+
+def _related(statement: Statement, relation: Relation, where: Mapping[str, Any], alias: str, path: str, depth: int) -> str:
+    other = TABLES[relation.table]
+    inner_alias = statement.alias()
+    inner = condition(statement, other, where, inner_alias, path, depth + 1)
+    local = f"{alias}.{relation.local}"
+    if inner is None or relation.many:
+        rest = f" AND ({inner})" if inner else ""
+        joint = f"{inner_alias}.{relation.remote} = {local}"
+        return f"EXISTS (SELECT 1 FROM {other.name} AS {inner_alias} WHERE {joint}{rest})"
+    # For the one row that is pointed to, a list computed once beats a look-up per row, and lets an index on `local`
+    # serve. The first half keeps the answer two-valued where `local` is NULL, as EXISTS would.
+    members = f"SELECT {inner_alias}.{relation.remote} FROM {other.name} AS {inner_alias} WHERE {inner}"
+    return f"({local} IS NOT NULL AND {local} IN ({members}))"
+
+
+def _all(parts: list[str]) -> str | None:
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else joined([f"({part})" for part in parts], "AND")
+
+
+def _mapping(value: Any, path: str) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise BadRequest(f"{path}: an object is expected, got {type(value).__name__}")
+
+
+def _storable(text: str, path: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRequest(f"{path}: the text holds half of a surrogate pair") from None
+    return text

@@ -1,0 +1,1 @@
+"""How the values that tasks return are kept."""

@@ -1,0 +1,1 @@
+"""The rules of the one door, as pure functions: a snapshot and a proposal go in, a verdict comes out."""

@@ -1,0 +1,78 @@
+"""When a flow run may change its state."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prefectlite.records import StateRecord
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, Verdict
+from prefectlite.states import Pending, Running, names_of
+
+_WAITING = frozenset(names_of(Pending))
+_EXECUTING = frozenset(names_of(Running))
+
+
+class FlowRunSnapshot(msgspec.Struct):
+    """A flow run as the record holds it at the moment of decision; the transaction moves it on as it decides."""
+
+    version: int
+    state: str
+    owner: str | None
+    lease_epoch: int
+    last_state_id: str | None = None
+
+
+def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal) -> Verdict:
+    """The verdict on `proposal`; the caller writes what is accepted or replaced."""
+    if snapshot is None:
+        if proposal.create is None:
+            return Refuse("NOT_FOUND", f"State update failed for flow run ID {proposal.run_id}: there is no such run")
+        return Accept(1)
+    if snapshot.last_state_id == proposal.state.id:
+        return Accept(snapshot.version, _order(snapshot), snapshot.lease_epoch if proposal.claim else None)
+    if refusal := _refusal(snapshot, proposal):
+        return refusal
+    if proposal.claim is not None:
+        return _claim(snapshot, proposal)
+    if proposal.state.name == "Cancelling" and snapshot.state in _WAITING:
+        return Replace(_cancelled(proposal.state), snapshot.version + 1)
+    return Accept(snapshot.version + 1, _order(snapshot))
+
+
+def _refusal(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | None:
+    if proposal.lease is not None and proposal.lease != snapshot.lease_epoch:
+        return Refuse("STALE_LEASE", f"another process executes flow run {proposal.run_id} now", snapshot.version)
+    if proposal.expected_version is not None and proposal.expected_version != snapshot.version:
+        return Refuse(
+            "VERSION_CONFLICT",
+            f"flow run {proposal.run_id} is at version {snapshot.version}, not {proposal.expected_version}",
+            snapshot.version,
+        )
+    if StateRecord(id="", name=snapshot.state, timestamp=0).is_finished and not proposal.restart:
+        return Refuse(
+            "FINISHED",
+            f"flow run {proposal.run_id} has ended as {snapshot.state}; only a restart takes it out of that state",
+            snapshot.version,
+        )
+    return None
+
+
+def _claim(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Verdict:
+    if snapshot.owner is not None and not proposal.takeover:
+        return Refuse("OWNED", f"flow run {proposal.run_id} is executed by another process", snapshot.version)
+    if snapshot.state == "Cancelling":
+        return Replace(_cancelled(proposal.state), snapshot.version + 1)
+    return Accept(snapshot.version + 1, lease=snapshot.lease_epoch + 1)
+
+
+def _cancelled(proposed: StateRecord) -> StateRecord:
+    return StateRecord(proposed.id, "Cancelled", proposed.timestamp, "Flow run was cancelled before it ran")
+
+
+def _order(snapshot: FlowRunSnapshot) -> Order:
+    return Order.CANCEL if snapshot.state == "Cancelling" else Order.GO_ON
+
+
+def is_executing(state: str) -> bool:
+    """Whether a flow run in the state of this name has an executor at work."""
+    return state in _EXECUTING

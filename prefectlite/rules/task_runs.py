@@ -1,0 +1,58 @@
+"""When a task run may change its state."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prefectlite.rules.flow_runs import FlowRunSnapshot
+from prefectlite.rules.proposals import Accept, Order, Refuse, TaskRunProposal, Verdict
+from prefectlite.states import FINISHED
+
+_GO_ON = {version: Accept(version) for version in range(1, 9)}
+
+
+class TaskRunSnapshot(msgspec.Struct):
+    """A task run as the record holds it at the moment of decision."""
+
+    version: int
+    state: str
+    last_state_id: str | None = None
+
+
+def decide(snapshot: TaskRunSnapshot | None, parent: FlowRunSnapshot | None, proposal: TaskRunProposal) -> Verdict:
+    """The verdict on `proposal`, given the task run (None: it does not exist yet) and the flow run it belongs to."""
+    if parent is None:
+        return Refuse("NOT_FOUND", f"State update failed for task run ID {proposal.run_id}: its flow run is not there")
+    if proposal.lease is not None and proposal.lease != parent.lease_epoch:
+        return Refuse("STALE_LEASE", f"another process executes flow run {proposal.flow_run_id} now")
+    version = 0
+    if snapshot is not None:
+        version = snapshot.version
+        if snapshot.last_state_id == proposal.state.id:
+            return Accept(version, _order(parent))
+        if snapshot.state in FINISHED and not proposal.restart:
+            return Refuse(
+                "FINISHED",
+                f"task run {proposal.run_id} has ended as {snapshot.state}; only a restart takes it out of that state",
+                version,
+            )
+    if proposal.expected_version is not None and proposal.expected_version != version:
+        return Refuse(
+            "VERSION_CONFLICT",
+            f"task run {proposal.run_id} is at version {version}, not {proposal.expected_version}",
+            version,
+        )
+    if proposal.state.name == "Running" and parent.state != "Running" and proposal.lease is None:
+        return Refuse(
+            "NOT_RUNNING",
+            f"State update failed for task run ID {proposal.run_id}: provided a running state but associated flow run"
+            f" {proposal.flow_run_id} is not in a running state.",
+            version,
+        )
+    if parent.state == "Cancelling":
+        return Accept(version + 1, Order.CANCEL)
+    return _GO_ON.get(version + 1) or Accept(version + 1)
+
+
+def _order(parent: FlowRunSnapshot) -> Order:
+    return Order.CANCEL if parent.state == "Cancelling" else Order.GO_ON

@@ -1,0 +1,140 @@
+"""Runtime: prefectlite inside an application's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any
+
+from starlette.applications import Starlette
+
+from prefectlite import hosting
+from prefectlite.api.app import create_app
+from prefectlite.clock import Clock
+from prefectlite.contexts import active_session
+from prefectlite.flow import Flow
+from prefectlite.registration import register_in, source_of
+from prefectlite.services.agent import Agent
+from prefectlite.services.catalog import Catalog
+from prefectlite.services.rescuer import rescue
+from prefectlite.session import Session
+from prefectlite.settings import Settings, load_settings
+from prefectlite.storage.source import AnySource
+
+_logger = logging.getLogger("prefectlite")
+_RESTART_DELAYS = (0.1, 0.5, 2.0, 10.0)
+
+
+class Runtime:
+    """The database, the engine, the agent and the API, open for the length of an `async with` block.
+
+        async with Runtime(flows=[report], database_url="sqlite:///app.sqlite") as runtime:
+            app.mount("/prefectlite", runtime.app)
+            await report.run(day="2024-03-01")
+
+    The `flows` are registered under `project_name`, and runs of them that are created through the API, and those that an
+    earlier process left unfinished, are executed here. Installs no signal handlers. Raises StoreError if the database cannot
+    be opened, FlowError if a flow cannot be run.
+    """
+
+    def __init__(
+        self,
+        flows: Iterable[Flow] = (),
+        *,
+        database_url: str | None = None,
+        project_name: str = "default",
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        agent: bool = True,
+    ) -> None:
+        self.settings = settings or load_settings(database_url=database_url)
+        self._flows = [(flow, source_of(flow, flow.made_in)) for flow in flows]
+        self._project_name = project_name
+        self._clock = clock
+        self._with_agent = agent
+        self._catalog = Catalog()
+        self._services: set[asyncio.Task[None]] = set()
+        self._session: Session | None = None
+        self._app: Starlette | None = None
+
+    async def __aenter__(self) -> Runtime:
+        self._host = hosting.join(self.settings, self._clock)
+        try:
+            self._session = await self._host.session()
+            self._token = active_session.set(self._host)
+            for flow, source in self._flows:
+                await self.register(flow, source)
+            if self._with_agent:
+                await self._start_agent(self._session)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for service in self._services:
+            service.cancel()
+        if self._services:
+            await asyncio.wait(self._services)
+        if self._session is not None:
+            try:
+                active_session.reset(self._token)
+            except ValueError:  # left in another task than entered, as fixtures do
+                active_session.set(None)
+        self._session = None
+        if self._host.leave():
+            await asyncio.shield(asyncio.wrap_future(self._host.closed))
+
+    @property
+    def session(self) -> Session:
+        """What is open. Raises RuntimeError outside the `async with` block."""
+        if self._session is None:
+            raise RuntimeError("the Runtime is not open: use it inside `async with Runtime(...)`")
+        return self._session
+
+    @property
+    def app(self) -> Starlette:
+        """The API and the UI as an ASGI application, to be mounted or served."""
+        if self._app is None:
+            self._app = create_app(self.session)
+        return self._app
+
+    async def register(self, flow: Flow, source: AnySource | None = None) -> str:
+        """The id of the version of `flow` that is in the database now; runs of it are executed from this very object."""
+        flow_id = await register_in(self.session, flow, self._project_name, source or source_of(flow, flow.made_in))
+        self._catalog.give(flow_id, flow)
+        return flow_id
+
+    async def _start_agent(self, session: Session) -> None:
+        agent = Agent(session, self._catalog, self._begin)
+        await rescue(session, agent, self._begin)
+        self._serve("agent", agent.run)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        async def of(_: Session) -> None:
+            await work
+
+        self._host.submit(of)
+
+    def _serve(self, name: str, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.create_task(
+            _restarting(name, service), name=f"prefectlite {name}", context=contextvars.copy_context()
+        )
+        self._services.add(task)
+
+
+async def _restarting(name: str, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Keep a service going: one that fails is logged and begun again, after a longer pause each time."""
+    for attempt in range(1_000_000):
+        try:
+            await service()
+            return
+        except Exception:
+            delay = _RESTART_DELAYS[min(attempt, len(_RESTART_DELAYS) - 1)]
+            _logger.exception("the %s failed and is started again in %s s", name, delay)
+            await asyncio.sleep(delay)

@@ -1,0 +1,138 @@
+"""A session: the database, the door in front of it and the engine behind it, open together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from prefectlite.client.local import LocalClient
+from prefectlite.clock import Clock, SystemClock, to_micros
+from prefectlite.engine.host import Host
+from prefectlite.engine.run_logs import logging_installed
+from prefectlite.language.graph import Graph
+from prefectlite.language.serialized import digest_of, serialize
+from prefectlite.live.bus import Bus
+from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
+from prefectlite.names import run_name
+from prefectlite.orchestrator.local import LocalOrchestrator
+from prefectlite.orchestrator.local_log import LocalRunLog
+from prefectlite.orchestrator.local_reader import LocalRunReader
+from prefectlite.orchestrator.owners import Owner
+from prefectlite.records import FlowRow
+from prefectlite.repository import flows, runs
+from prefectlite.repository.database import Database
+from prefectlite.repository.flows import FlowVersion
+from prefectlite.repository.urls import open_database, sqlite_path
+from prefectlite.rules.proposals import FlowRunCreation
+from prefectlite.settings import Settings
+from prefectlite.states import State
+
+
+class Session:
+    """Everything it takes to run flows and to ask about them. Made by `open_session`; lives on one event loop."""
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock, owner: Owner) -> None:
+        self.settings, self.database, self.clock, self.owner = settings, database, clock, owner
+        self.bus = Bus()
+        self.orchestrator = LocalOrchestrator(database, self.bus)
+        self.run_log = LocalRunLog(database, self.bus)
+        self.client = LocalClient(database, self.orchestrator, clock)
+        self.host = Host(owner.id, self.orchestrator, self.run_log, LocalRunReader(database), clock, settings)
+        self._flows: dict[str, asyncio.Future[FlowRow]] = {}
+
+    async def run(
+        self, graph: Graph, parameters: dict[str, Any], *, name: str | None = None, context: dict[str, Any] | None = None
+    ) -> tuple[str, State]:
+        """The id and the final state of a new run of `graph` in this process."""
+        run_id, flow = await self.create(graph, parameters, name=name, context=context)
+        return run_id, await self.execute(graph, flow, run_id, parameters)
+
+    async def create(
+        self, graph: Graph, parameters: dict[str, Any], *, name: str | None = None, context: dict[str, Any] | None = None
+    ) -> tuple[str, FlowRow]:
+        """The id of a new run of `graph`, scheduled for now, and its flow's row; whoever makes it executes it."""
+        flow = await self._flow_of(graph)
+        facts = FlowRunCreation(
+            flow_id=flow.id,
+            name=name or run_name(),
+            parameters=shown(parameters),
+            context=shown(context or {}),
+            labels=[],
+            scheduled_start_time=to_micros(self.clock.now()),
+        )
+        return await self.client.create_run(facts), flow
+
+    async def execute(
+        self, graph: Graph, flow: FlowRow, run_id: str, parameters: dict[str, Any] | None = None, *, takeover: bool = False
+    ) -> State:
+        """The final state of a run that is in the record, executed here; `parameters` are the recorded ones if not given."""
+        row = await runs.flow_run(self.database, run_id)
+        values = row.parameters if parameters is None else parameters
+        return await self.host.execute(graph, flow.task_ids, row, values, takeover=takeover)
+
+    async def flow(self, flow_id: str) -> FlowRow:
+        """One version of a flow. Raises NotFound."""
+        return await flows.flow_by_id(self.database, flow_id)
+
+    async def _flow_of(self, graph: Graph) -> FlowRow:
+        """The row of a flow that is run as it stands, without having been registered."""
+        serialized = serialize(graph)
+        digest = digest_of(serialized)
+        if digest not in self._flows:  # a thousand runs of one flow that begin together write it down once
+            saving = self.client.save_flow(FlowVersion(serialized, digest))
+            self._flows[digest] = asyncio.ensure_future(saving)
+        return await asyncio.shield(self._flows[digest])
+
+    async def follow_orders(self) -> None:
+        """Cancel the runs of this process that somebody asked to be cancelled."""
+        with self.bus.subscribe(ALL_FLOW_RUNS) as subscription:
+            async for event in subscription:
+                if isinstance(event, StateChange) and event.state.name == "Cancelling":
+                    self.host.cancel(event.flow_run_id)
+
+
+@asynccontextmanager
+async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Session]:
+    """A session over the database that `settings` name. On leaving, what was proposed is committed and all is closed.
+
+    Raises StoreError if the database cannot be opened.
+    """
+    url = settings.resolved_database_url()
+    path = sqlite_path(url)
+    database = await open_database(url, always_durable=settings.durability == "full")
+    owner = Owner(path.with_name(path.name + ".owners") if path else None)
+    try:
+        session = Session(settings, database, clock or SystemClock(), owner)
+        with logging_installed(settings.log_level):
+            async with asyncio.TaskGroup() as group:
+                writers = [group.create_task(session.orchestrator.run()), group.create_task(session.run_log.run())]
+                orders = group.create_task(session.follow_orders())
+                try:
+                    yield session
+                finally:
+                    orders.cancel()
+                    session.bus.close()
+                    session.host.close()
+                    session.run_log.aclose()
+                    session.orchestrator.aclose()
+                    await asyncio.wait(writers)
+    finally:
+        await database.aclose()
+        owner.close()
+
+
+def shown(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` as JSON can hold them: what it cannot is shown by its repr."""
+    return {str(key): _shown(value) for key, value in values.items()}
+
+
+def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return shown(value)
+    return repr(value)

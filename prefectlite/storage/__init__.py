@@ -1,0 +1,1 @@
+"""Where the code of registered flows is, and how it is found again."""
