@@ -40,7 +40,7 @@ class Flow(Graph):
         if not name:
             raise FlowError("A name must be provided for the flow.")
         super().__init__(name)
-        self.made_in = _caller().f_code.co_filename
+        self.made_in = _module_file(_caller())
         self._tokens: list[Token[Any]] = []
 
     def __repr__(self) -> str:
@@ -123,6 +123,13 @@ def _caller() -> Any:
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     return frame
+
+
+def _module_file(frame: Any) -> str:
+    """The file of the module that is being executed further up: importing it makes the flow again."""
+    while frame.f_back is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return str(frame.f_code.co_filename)
 
 
 def _site(frame: Any) -> str:

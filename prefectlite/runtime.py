@@ -77,10 +77,7 @@ class Runtime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for service in self._services:
-            service.cancel()
-        if self._services:
-            await asyncio.wait(self._services)
+        await self.stop_services()
         if self._session is not None:
             try:
                 active_session.reset(self._token)
@@ -109,6 +106,14 @@ class Runtime:
         flow_id = await register_in(self.session, flow, self._project_name, source or source_of(flow, flow.made_in))
         self._catalog.give(flow_id, flow)
         return flow_id
+
+    async def stop_services(self) -> None:
+        """Begin no more runs; those that are being executed go on."""
+        for service in self._services:
+            service.cancel()
+        if self._services:
+            await asyncio.wait(self._services)
+        self._services.clear()
 
     async def _start_agent(self, session: Session) -> None:
         agent = Agent(session, self._catalog, self._begin)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import copy_context
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
+from prefectlite.executors import threads
 from prefectlite.executors.threads import ThreadPool
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.signals import StateSignal
 from prefectlite.states import Failed, State, Success, TimedOut
 
+_OUR_FILES = (__file__, threads.__file__)
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
@@ -105,7 +108,8 @@ class Caller:
             return codec.ABSENT
 
     def _failure(self, unit: Unit, error: BaseException) -> Outcome:
-        _logger.error("Task '%s': Exception encountered during task execution!", unit.label, exc_info=error)
+        trace = (type(error), error, _users_part(error.__traceback__))
+        _logger.error("Task '%s': Exception encountered during task execution!", unit.label, exc_info=trace)
         try:
             record = codec.encode(error, self._limit)
         except SerializationError:
@@ -120,6 +124,14 @@ class _TimedOut(Exception):
 def _is_being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame on that is not the engine's own."""
+    part = trace
+    while part is not None and part.tb_frame.f_code.co_filename in _OUR_FILES:
+        part = part.tb_next
+    return part or trace
 
 
 def _shown(error: BaseException) -> str:

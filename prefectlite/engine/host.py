@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -40,6 +41,8 @@ class Host:
         self._threads = ThreadPool(settings.max_threads)
         self._caller = Caller(self._threads, settings.max_result_bytes)
         self._executions: dict[str, FlowRunExecution] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def execute(
         self, graph: Graph, task_ids: dict[str, str], run: FlowRunRow, parameters: dict[str, Any], *, takeover: bool = False
@@ -76,6 +79,10 @@ class Host:
         """How many runs are executed now."""
         return len(self._executions)
 
+    async def wait_idle(self) -> None:
+        """Return when no run is executed."""
+        await self._idle.wait()
+
     def interrupt(self) -> None:
         """Stop all runs, so that another process can take them up where they are."""
         for execution in list(self._executions.values()):
@@ -95,6 +102,7 @@ class Host:
             max_children=self._settings.max_map_children,
         )
         self._executions[request.flow_run_id] = execution
+        self._idle.clear()
         try:
             return await execution.run()
         except BaseExceptionGroup as group:
@@ -105,6 +113,8 @@ class Host:
             return execution.states(Failed(f"Unexpected error while running flow: {error!r}"))
         finally:
             del self._executions[request.flow_run_id]
+            if not self._executions:
+                self._idle.set()
 
     async def _finish(self, flow_run_id: str, lease: int, state: State) -> None:
         # The result ({task: state}) is for the caller; the record has the task runs.

@@ -30,6 +30,11 @@ class Subscription:
 
     def close(self) -> None:
         """No more events; who waits for one stops iterating."""
+        self._events.clear()
+        self.finish()
+
+    def finish(self) -> None:
+        """Take no more events; who iterates gets those that are here, then stops."""
         self._closed = True
         self._arrived.set()
         self._bus._remove(self._topic, self)

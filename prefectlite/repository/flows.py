@@ -122,7 +122,8 @@ async def _current(tx: Transaction, flow: FlowVersion, name: str) -> Row | None:
         rows = await tx.fetch(f"{_FLOW} WHERE version_group_id = $1 ORDER BY version DESC LIMIT 1", (flow.version_group_id,))
     else:
         rows = await tx.fetch(
-            f"{_FLOW} WHERE name = $1 AND coalesce(project_id, '') = coalesce($2, '') ORDER BY version DESC, created DESC LIMIT 1",
+            f"{_FLOW} WHERE name = $1 AND coalesce(project_id, '') = coalesce($2, '')"
+            " ORDER BY version DESC, created DESC LIMIT 1",
             (name, flow.project_id),
         )
     return rows[0] if rows else None

@@ -1,0 +1,57 @@
+"""The command line. Each command's module is imported when the command is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from prefectlite.errors import PrefectliteError
+from prefectlite.version import __version__
+
+# Command -> its module and its line in the help, here so that `--help` need not import the module.
+_COMMANDS = {
+    "run": ("prefectlite.cli.run", "Run a flow from a Python file or module, here and now."),
+    "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="prefectlite")
+def group() -> None:
+    """Workflows in one process: write flows in Python, run them, watch them."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; prefectlite's own errors are one message, without a traceback."""
+    try:
+        code = group.main(arguments, prog_name="prefectlite", standalone_mode=False)
+    except PrefectliteError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads: there is nothing to say either
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

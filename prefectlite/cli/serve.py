@@ -1,0 +1,134 @@
+"""`prefectlite serve`: database, API, agent and UI in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import click
+import uvicorn
+
+from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
+from prefectlite.language.graph import Graph
+from prefectlite.registration import register_in
+from prefectlite.runtime import Runtime
+from prefectlite.settings import Settings, load_settings
+from prefectlite.storage.source import AnySource, load_flows, source_from_argument
+from prefectlite.version import __version__
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_CLOSING = 2  # seconds that open connections get after the server was told to stop
+
+
+@click.command("serve")
+@click.argument("flows", nargs=-1)
+@click.option("--host", help="The address to listen on (127.0.0.1).")
+@click.option("--port", type=int, help="The port to listen on (8080; 0 takes a free one).")
+@click.option("--database", metavar="URL", help="The database (a file in your data directory).")
+@click.option("--project", default="default", show_default=True, help="The project to register FLOWS under.")
+def command(flows: tuple[str, ...], host: str | None, port: int | None, database: str | None, project: str) -> None:
+    """Register FLOWS (files, or package.module:flow), serve the API and the UI, and run what is asked, until Ctrl-C."""
+    settings = load_settings(host=host, port=port, database_url=database)
+    if settings.host not in _LOOPBACK:
+        raise SettingsError(f"--host {settings.host}: only loopback addresses are served, because there is no login yet")
+    loaded = _load(flows)
+    listener = _listen(settings)
+    with contextlib.closing(listener):
+        asyncio.run(_serve(settings, listener, loaded, project))
+
+
+def _load(arguments: tuple[str, ...]) -> list[tuple[Graph, AnySource]]:
+    loaded, problems = [], []
+    for argument in arguments:
+        source = source_from_argument(argument)
+        try:
+            for flow in load_flows(source):
+                flow.validate()
+                loaded.append((flow, source))
+        except FlowLoadError as error:
+            problems.append(error)
+    if problems:
+        raise type(problems[0])("\n       ".join(str(problem) for problem in problems))
+    return loaded
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if sys.platform != "win32":  # there it would let two servers share the port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        where = f"{settings.host}:{settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(f"{where} is in use: stop what listens there, or choose another with --port") from error
+        raise PortInUse(f"Cannot listen on {where}: {error.strerror}") from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, which would raise the signal again after shutting down."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]], project: str) -> None:
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    async with Runtime(settings=settings) as runtime:
+        for flow, source in flows:
+            await register_in(runtime.session, flow, project, source)
+        config = uvicorn.Config(
+            runtime.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=_CLOSING, server_header=False
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        _announce(settings, listener, flows)
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await _wind_down(runtime, settings.grace_period, at_once)
+        runtime.session.bus.close()
+        server.should_exit = True
+        await serving
+
+
+async def _wind_down(runtime: Runtime, grace: float, at_once: asyncio.Event) -> None:
+    """Begin nothing new, and give what runs its time."""
+    await runtime.stop_services()
+    left = runtime.session.host.running
+    if not left:
+        return
+    click.echo(f"Stopping: {left} flow run(s) get {grace:g} s to end. Once more Ctrl-C stops at once.", err=True)
+    idle = asyncio.create_task(runtime.session.host.wait_idle())
+    hurry = asyncio.create_task(at_once.wait())
+    await asyncio.wait([idle, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    idle.cancel()
+    hurry.cancel()
+    if left := runtime.session.host.running:
+        click.echo(f"{left} flow run(s) are left to be taken up again by the next `serve`.", err=True)
+
+
+def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]]) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"prefectlite {__version__} at http://{shown}:{port}")
+    click.echo(f"  database  {settings.resolved_database_url()}")
+    for flow, source in flows:
+        click.echo(f"  flow      {flow.name}  ({source.place})")
