@@ -7,95 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-_NO_RESULT: Any = object()
-
-
-class State:
-    """What a run is doing or how it ended: a message for people and, for a finished task, its result.
-
-    Two states are equal when they have the same type, result and details; message and context do not count.
-    """
-
-    color: ClassVar[str] = "#696969"
-    details: ClassVar[tuple[str, ...]] = ()  # attributes beyond message and result, in the order they are written
-
-    def __init__(
-        self, message: str | None = None, result: Any = _NO_RESULT, *, context: dict[str, Any] | None = None
-    ) -> None:
-        self.message = message
-        self._result = result
-        self.context: dict[str, Any] = context if context is not None else {}
-
-    @property
-    def result(self) -> Any:
-        """The value the run ended with: what a task returned, the exception of a failed one, None when there is none."""
-        return None if self._result is _NO_RESULT else self._result
-
-    @result.setter
-    def result(self, value: Any) -> None:
-        self._result = value
-
-    @property
-    def has_result(self) -> bool:
-        """Whether a result was given, be it None."""
-        return self._result is not _NO_RESULT
-
-    @property
-    def name(self) -> str:
-        """The state's class name, which is how the record and the API call it."""
-        return type(self).__name__
-
-    def __repr__(self) -> str:
-        return f'<{self.name}: "{self.message}">' if self.message else f"<{self.name}>"
-
-    def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other) or not isinstance(other, State):
-            return False
-        return self._result == other._result and all(getattr(self, d) == getattr(other, d) for d in self.details)
-
-    __hash__ = object.__hash__
-
-    def is_pending(self) -> bool:
-        return isinstance(self, Pending)
-
-    def is_scheduled(self) -> bool:
-        return isinstance(self, Scheduled | Queued)
-
-    def is_submitted(self) -> bool:
-        return isinstance(self, Submitted)
-
-    def is_queued(self) -> bool:
-        return isinstance(self, Queued)
-
-    def is_retrying(self) -> bool:
-        return isinstance(self, Retrying)
-
-    def is_running(self) -> bool:
-        return isinstance(self, Running)
-
-    def is_finished(self) -> bool:
-        return isinstance(self, Finished)
-
-    def is_looped(self) -> bool:
-        return isinstance(self, Looped)
-
-    def is_successful(self) -> bool:
-        return isinstance(self, Success)
-
-    def is_cached(self) -> bool:
-        return isinstance(self, Cached)
-
-    def is_mapped(self) -> bool:
-        return isinstance(self, Mapped)
-
-    def is_skipped(self) -> bool:
-        return isinstance(self, Skipped)
-
-    def is_failed(self) -> bool:
-        return isinstance(self, Failed)
-
-    def is_meta_state(self) -> bool:
-        return isinstance(self, _MetaState)
+from prefectlite.state import NO_RESULT
+from prefectlite.state import State as State
 
 
 class Pending(State):
@@ -112,7 +25,7 @@ class _Timed(Pending):
     def __init__(
         self,
         message: str | None = None,
-        result: Any = _NO_RESULT,
+        result: Any = NO_RESULT,
         *,
         start_time: datetime | None = None,
         context: dict[str, Any] | None = None,
@@ -150,7 +63,7 @@ class Retrying(Scheduled):
     color = "#f66a0a"
     details = ("start_time", "run_count")
 
-    def __init__(self, message: str | None = None, result: Any = _NO_RESULT, *, run_count: int = 1, **kwargs: Any) -> None:
+    def __init__(self, message: str | None = None, result: Any = NO_RESULT, *, run_count: int = 1, **kwargs: Any) -> None:
         super().__init__(message, result, **kwargs)
         self.run_count = run_count
 
@@ -173,7 +86,7 @@ class _MetaState(Pending):
     details: ClassVar[tuple[str, ...]] = ("state",)
 
     def __init__(
-        self, message: str | None = None, result: Any = _NO_RESULT, *, state: State | None = None, **kwargs: Any
+        self, message: str | None = None, result: Any = NO_RESULT, *, state: State | None = None, **kwargs: Any
     ) -> None:
         super().__init__(message, result, **kwargs)
         self.state = state
@@ -213,7 +126,7 @@ class Looped(Finished):
 
     details = ("loop_count",)
 
-    def __init__(self, message: str | None = None, result: Any = _NO_RESULT, *, loop_count: int = 1, **kwargs: Any) -> None:
+    def __init__(self, message: str | None = None, result: Any = NO_RESULT, *, loop_count: int = 1, **kwargs: Any) -> None:
         super().__init__(message, result, **kwargs)
         self.loop_count = loop_count
 
@@ -239,7 +152,7 @@ class Cached(Success):
     def __init__(
         self,
         message: str | None = None,
-        result: Any = _NO_RESULT,
+        result: Any = NO_RESULT,
         *,
         hashed_inputs: dict[str, str] | None = None,
         cached_parameters: dict[str, Any] | None = None,
@@ -261,7 +174,7 @@ class Mapped(Success):
     def __init__(
         self,
         message: str | None = None,
-        result: Any = _NO_RESULT,
+        result: Any = NO_RESULT,
         *,
         map_states: Iterable[State | None] | None = None,
         n_map_states: int | None = None,
@@ -273,7 +186,7 @@ class Mapped(Success):
 
     @property
     def result(self) -> Any:
-        if self._result is not _NO_RESULT:
+        if self._result is not NO_RESULT:
             return self._result
         return [None if state is None else state.result for state in self.map_states]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
 from prefectlite.executors import threads
-from prefectlite.executors.threads import ThreadPool
+from prefectlite.executors.threads import Interrupted, ThreadPool
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.signals import StateSignal
@@ -37,68 +39,64 @@ class Caller:
 
     async def call(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
         """The outcome of the task's `run(**arguments)`. Only a cancellation of the engine's own gets out of here."""
-        task, timeout = unit.node.task, unit.node.timeout
-        keep = task.checkpoint is not False
         try:
-            if task.is_async:
-                value = await self._on_the_loop(task.run(**arguments), timeout)
-                if keep and not codec.is_cheap(value):
-                    record = await self._threads.submit(lambda: self._encode(unit, value)).result
-                else:
-                    record = self._encode(unit, value) if keep else codec.ABSENT
-            else:
-                value, record = await self._in_a_thread(unit, arguments, keep)
-        except StateSignal as signal:
-            _logger.info("Task '%s': %s signal raised: %s", unit.label, type(signal).__name__, signal)
-            return self._signalled(unit, signal, keep)
+            if unit.node.task.is_async:
+                return await self._on_the_loop(unit, arguments)
+            return await self._in_a_thread(unit, arguments)
         except _TimedOut:
-            return Outcome(TimedOut("Task timed out during execution.", TimeoutError(f"longer than {timeout} s")), None)
+            error = TimeoutError(f"longer than {unit.node.timeout} s")
+            return Outcome(TimedOut("Task timed out during execution.", error), None)
+
+    async def _on_the_loop(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
+        try:
+            value = await _in_time(unit.node.task.run(**arguments), unit.node.timeout)
+        except _TimedOut:
+            raise
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
-            return self._failure(unit, error)
-        return Outcome(Success("Task run succeeded.", value), record)
+            return self._raised(unit, error)
+        if codec.is_cheap(value) or unit.node.task.checkpoint is False:
+            return self._returned(unit, value)
+        # Writing down a large value takes its time, which is not the loop's to give.
+        outcome: Outcome = await self._threads.submit(partial(copy_context().run, self._returned, unit, value)).result
+        return outcome
 
-    def _signalled(self, unit: Unit, signal: StateSignal, keep: bool) -> Outcome:
-        state = signal.state
-        if not isinstance(state, Success) or state.result is signal:
-            return Outcome(state, None)
-        return Outcome(state, self._encode(unit, state.result) if keep else codec.ABSENT)
-
-    async def _on_the_loop(self, call: Any, timeout: float | None) -> Any:
-        if timeout is None:
-            return await call
-        try:
-            async with asyncio.timeout(timeout) as limit:
-                return await call
-        except TimeoutError:
-            if limit.expired():
-                raise _TimedOut from None
-            raise
-
-    async def _in_a_thread(self, unit: Unit, arguments: dict[str, Any], keep: bool) -> tuple[Any, ResultRecord]:
-        run, timeout = unit.node.task.run, unit.node.timeout
-        context = copy_context()
-
-        def work() -> tuple[Any, ResultRecord]:
-            value = context.run(run, **arguments)
-            return value, self._encode(unit, value) if keep else codec.ABSENT
-
+    async def _in_a_thread(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
+        timeout = unit.node.timeout
+        work = partial(copy_context().run, self._call_here, unit, arguments)
         job = self._threads.submit(work, tell_begin=timeout is not None)
         try:
-            if job.begun is None:
-                return await job.result  # type: ignore[no-any-return]
-            await job.begun  # waiting for a thread is not part of the task's time
-            async with asyncio.timeout(timeout) as limit:
-                return await job.result  # type: ignore[no-any-return]
-        except TimeoutError:
-            if job.begun is not None and limit.expired():
-                self._threads.abandon(job)
-                raise _TimedOut from None
-            raise
-        except asyncio.CancelledError:
+            if job.begun is not None:
+                await job.begun  # waiting for a thread is not part of the task's time
+            outcome: Outcome = await _in_time(job.result, timeout)
+        except (_TimedOut, asyncio.CancelledError):
             self._threads.abandon(job)
             raise
+        return outcome
+
+    def _call_here(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
+        # What the code raises is returned as a value: a StopIteration or GeneratorExit would not get through a future.
+        try:
+            value = unit.node.task.run(**arguments)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            return self._raised(unit, error)
+        return self._returned(unit, value)
+
+    def _returned(self, unit: Unit, value: Any) -> Outcome:
+        return Outcome(Success("Task run succeeded.", value), self._record(unit, value))
+
+    def _raised(self, unit: Unit, error: BaseException) -> Outcome:
+        if not isinstance(error, StateSignal):
+            return self._failure(unit, error)
+        _logger.info("Task '%s': %s signal raised: %s", unit.label, type(error).__name__, error)
+        has_result = isinstance(error.state, Success) and error.state.result is not error
+        return Outcome(error.state, self._record(unit, error.state.result) if has_result else None)
+
+    def _record(self, unit: Unit, value: Any) -> ResultRecord:
+        return codec.ABSENT if unit.node.task.checkpoint is False else self._encode(unit, value)
 
     def _encode(self, unit: Unit, value: Any) -> ResultRecord:
         try:
@@ -119,6 +117,19 @@ class Caller:
 
 class _TimedOut(Exception):
     """The task's own timeout passed (a TimeoutError may also be the user's)."""
+
+
+async def _in_time(work: Awaitable[Any], timeout: float | None) -> Any:
+    """What `work` results in. Raises _TimedOut after `timeout` seconds."""
+    if timeout is None:
+        return await work
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise _TimedOut from None
+        raise
 
 
 def _is_being_cancelled() -> bool:

@@ -46,7 +46,9 @@ class RunLogHandler(logging.Handler):
 
 
 class _Stdout:
-    """Standard output that also feeds the log of tasks which asked for it."""
+    """Standard output that also feeds the log of tasks which asked for it; in place while there is any such task."""
+
+    users = 0
 
     def __init__(self, original: TextIO) -> None:
         self.original = original
@@ -62,14 +64,25 @@ class _Stdout:
         return getattr(self.original, name)
 
 
-def capture_stdout() -> None:
-    """From here on in this context, what is printed is logged, too."""
-    _captures_stdout.set(True)
+@contextmanager
+def stdout_logged() -> Iterator[None]:
+    """What is printed in this context, and in threads that carry it, is logged, too. On the loop's thread only."""
+    token = _captures_stdout.set(True)
+    if not isinstance(sys.stdout, _Stdout):
+        sys.stdout = _Stdout(sys.stdout)
+    _Stdout.users += 1
+    try:
+        yield
+    finally:
+        _Stdout.users -= 1
+        if not _Stdout.users and isinstance(sys.stdout, _Stdout):
+            sys.stdout = sys.stdout.original
+        _captures_stdout.reset(token)
 
 
 @contextmanager
 def logging_installed(level: str) -> Iterator[None]:
-    """Python's logging and standard output feed the runs' logs inside this block."""
+    """Python's logging feeds the runs' logs inside this block."""
     logger = logging.getLogger("prefectlite")
     handler = RunLogHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -77,15 +90,11 @@ def logging_installed(level: str) -> Iterator[None]:
     logger.addHandler(handler)
     if before == logging.NOTSET:
         logger.setLevel(level)
-    stdout = sys.stdout
-    sys.stdout = wrapper = _Stdout(stdout)
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
-        if sys.stdout is wrapper:
-            sys.stdout = stdout
 
 
 def _clean(message: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from prefectlite.clock import sleep_until, to_micros
 from prefectlite.contexts import enter_values
 from prefectlite.engine.calling import Outcome
 from prefectlite.engine.expansion import SKIP_MESSAGE
-from prefectlite.engine.run_logs import capture_stdout
+from prefectlite.engine.run_logs import stdout_logged
 from prefectlite.engine.units import Unit, inputs, upstream_states
 from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
@@ -75,10 +76,9 @@ async def _attempt(execution: FlowRunExecution, unit: Unit, arguments: dict[str,
         "map_index": unit.index if unit.index >= 0 else None,
     }
     enter_values(values)
-    if task.log_stdout:
-        capture_stdout()
     note(execution, unit, Running("Starting task run."))
-    return await execution.caller.call(unit, arguments)
+    with stdout_logged() if task.log_stdout else nullcontext():
+        return await execution.caller.call(unit, arguments)
 
 
 def _retry(execution: FlowRunExecution, unit: Unit, state: State) -> Retrying | None:

@@ -8,6 +8,7 @@ from prefectlite.live.events import ALL_FLOW_RUNS, Event, StateChange, Topic
 from prefectlite.records import StateRecord
 from prefectlite.repository import transitions
 from prefectlite.repository.database import Transaction
+from prefectlite.repository.sequence import take_sequence
 from prefectlite.rules import flow_runs, task_runs
 from prefectlite.rules.flow_runs import FlowRunSnapshot
 from prefectlite.rules.proposals import (
@@ -36,7 +37,7 @@ class Batch:
         self._task_moves: dict[str, tuple[TaskRunProposal, int, int | None]] = {}
         self._events: list[Event] = []
         await self._read(tx)
-        self._seq = await transitions.take_sequence(tx, len(self._proposals))
+        self._seq = await take_sequence(tx, len(self._proposals))
         for proposal in self._proposals:
             if isinstance(proposal, TaskRunProposal):
                 self._verdicts.append(self._decide_task_run(proposal))

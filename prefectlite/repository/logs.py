@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Transaction
-from prefectlite.repository.transitions import take_sequence
+from prefectlite.repository.sequence import take_sequence
 
 _LINE = """
 INSERT INTO log (seq, id, flow_run_id, task_run_id, timestamp, level, name, message)

@@ -70,12 +70,6 @@ async def task_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, T
     return {row[0]: TaskRunSnapshot(*row[1:]) for row in rows}
 
 
-async def take_sequence(tx: Transaction, count: int) -> int:
-    """The first of `count` numbers that no other transition has: larger than those of every earlier commit."""
-    ((last,),) = await tx.fetch("UPDATE counter SET value = value + $1 WHERE name = 'seq' RETURNING value", (count,))
-    return int(last) - count + 1
-
-
 async def create_flow_run(tx: Transaction, run_id: str, facts: FlowRunCreation, state: StateRecord) -> None:
     """Insert a flow run in its first state."""
     row = (
