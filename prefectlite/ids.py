@@ -11,6 +11,16 @@ _lock = threading.Lock()
 _last = 0
 
 
+def _begin_anew() -> None:
+    """In a forked child: the lock may be held by a thread it does not have, and its parent counts on from `_last`, too."""
+    global _lock, _last
+    _lock, _last = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 def new_id() -> str:
     """A UUIDv7 as 36 characters, greater than every one this process made before.
 

@@ -93,14 +93,14 @@ def record_state(state: State, state_id: str, now: int) -> StateRecord:
     """The record of `state`, entered at `now`."""
     cls = type(state)
     if not cls.details and not state.context:
-        return StateRecord(state_id, cls.__name__, now, state.message)
+        return StateRecord(state_id, cls.__name__, now, _text(state.message))
     start = getattr(state, "start_time", None)
     details = {name: value for name in cls.details if (value := getattr(state, name)) is not None}
     details.pop("start_time", None)
     if state.context:
         details["context"] = state.context
     text = msgspec.json.encode(details, enc_hook=_as_json).decode() if details else None
-    return StateRecord(state_id, cls.__name__, now, state.message, to_micros(start) if start else None, text)
+    return StateRecord(state_id, cls.__name__, now, _text(state.message), to_micros(start) if start else None, text)
 
 
 def restore_state(record: StateRecord) -> State:
@@ -115,6 +115,13 @@ def restore_state(record: StateRecord) -> State:
         fields["cached_result_expiration"] = datetime.fromisoformat(expiration)
     known = {name: value for name, value in fields.items() if name == "context" or name in cls.details}
     return cls(record.message, **known)
+
+
+def _text(message: Any) -> str | None:
+    """`message` as a database takes it: users give exceptions, too, and file names that are not UTF-8."""
+    if message is None or (type(message) is str and message.isascii()):
+        return message
+    return str(message).encode("utf-8", "backslashreplace").decode()
 
 
 def _as_json(value: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-#: Collection type -> a function that takes a value of it and returns the task which builds it from its members' results.
-collection_tasks: dict[type, Callable[[Any], Any]] = {}
+#: Collection type -> a function that takes a value of it and a graph (None: the one being written), and returns the task
+#: which builds the value from its members' results.
+collection_tasks: dict[type, Callable[[Any, Any], Any]] = {}
 #: Makes the task whose result is a constant.
 constant_task: list[Callable[[Any], Any]] = []

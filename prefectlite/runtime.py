@@ -98,7 +98,7 @@ class Runtime:
     def app(self) -> Starlette:
         """The API and the UI as an ASGI application, to be mounted or served."""
         if self._app is None:
-            self._app = create_app(self.session)
+            self._app = create_app(self.session, allowed_hosts=self.settings.allowed_hosts)
         return self._app
 
     async def register(self, flow: Flow, source: AnySource | None = None) -> str:

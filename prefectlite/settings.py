@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import platformdirs
@@ -19,6 +19,7 @@ from prefectlite.errors import SettingsError
 
 PREFIX = "PREFECTLITE_"
 MEMORY_URL = "sqlite://:memory:"
+_Positive = Annotated[int, msgspec.Meta(ge=1)]  # with none of them, a run would wait for ever
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,14 +28,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_url: str = ""  # empty: a file in the user's data directory
     durability: Literal["default", "full"] = "default"
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    allowed_hosts: tuple[str, ...] = ()  # names, beyond those of this machine, under which the API may be asked for
     api_url: str = ""  # a running server to register with; empty: the local database
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    grace_period: float = 10.0  # how long `serve` lets runs go on after it was asked to stop
-    max_coroutines: int = 10_000  # async tasks of one run that may be executing at once
-    max_threads: int = 64  # plain-function tasks of one process that may be executing at once
-    max_result_bytes: int = 64 * 1024 * 1024  # larger results stay in memory and are computed again on resume
-    max_map_children: int = 1_000_000
+    grace_period: Annotated[float, msgspec.Meta(ge=0)] = 10.0  # how long `serve` lets runs go on after it was asked to stop
+    max_coroutines: _Positive = 10_000  # async tasks of one run that may be executing at once
+    max_threads: _Positive = 64  # plain-function tasks of one process that may be executing at once
+    max_result_bytes: Annotated[int, msgspec.Meta(ge=0)] = (
+        64 * 1024 * 1024
+    )  # larger results stay in memory and are computed again on resume
+    max_map_children: _Positive = 1_000_000
 
     def resolved_database_url(self) -> str:
         """The database's URL, with the default filled in."""
@@ -81,6 +85,8 @@ def _checked(values: dict[str, tuple[Any, str]]) -> Settings:
             continue
         field = next(f for f in msgspec.structs.fields(Settings) if f.name == name)
         try:
+            if field.type == tuple[str, ...] and isinstance(value, str):
+                value = [part.strip() for part in value.split(",") if part.strip()]
             good[name] = msgspec.convert(value, field.type, strict=not isinstance(value, str) or field.type is str)
         except msgspec.ValidationError as error:
             problems.append(f"{source}: {name} = {value!r}: {error}")

@@ -18,7 +18,8 @@ class StateSignal(BaseException):
 
     def __init__(self, message: str | None = None, *args: Any, **state_fields: Any) -> None:
         super().__init__(message)
-        state_fields.setdefault("result", self)
+        if not args:  # the first of them is the result
+            state_fields.setdefault("result", self)
         self.state = self.state_class(message, *args, **state_fields)
 
 

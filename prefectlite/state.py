@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+
+class _NoResult:
+    """The type of NO_RESULT, of which there is one in a process: a copy of it, or one that was pickled, is it again."""
+
+    def __reduce__(self) -> str:
+        return "NO_RESULT"
+
+
 #: Stands for "no result was given", which is not the same as the result None.
-NO_RESULT: Any = object()
+NO_RESULT: Any = _NoResult()
 
 
 class State:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import click
 import uvicorn
 
+from prefectlite.api.app import warm
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
 from prefectlite.language.graph import Graph
 from prefectlite.registration import register_in
@@ -77,9 +78,17 @@ def _listen(settings: Settings) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling, which would raise the signal again after shutting down."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
 
 async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]], project: str) -> None:
@@ -94,19 +103,33 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
     async with Runtime(settings=settings) as runtime:
         for flow, source in flows:
             await register_in(runtime.session, flow, project, source)
-        config = uvicorn.Config(
-            runtime.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=_CLOSING, server_header=False
-        )
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        _announce(settings, listener, flows)
-        waiting = asyncio.create_task(stop.wait())
-        await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        await _wind_down(runtime, settings.grace_period, at_once)
-        runtime.session.bus.close()
-        server.should_exit = True
-        await serving
+        server = _Server(_config(runtime))
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listener]))
+            await server.listening.wait()
+            _announce(settings, listener, flows)
+            warming = group.create_task(warm(runtime.app))
+            waiting = group.create_task(stop.wait())
+            await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+            await _wind_down(runtime, settings.grace_period, at_once)
+            runtime.session.bus.close()
+            server.should_exit = True
+            waiting.cancel()
+            warming.cancel()
+
+
+def _config(runtime: Runtime) -> uvicorn.Config:
+    return uvicorn.Config(
+        runtime.app,
+        log_level="warning",
+        lifespan="off",
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=1024 * 1024,
+        limit_concurrency=512,
+        h11_max_incomplete_event_size=16 * 1024,
+        timeout_graceful_shutdown=_CLOSING,
+    )
 
 
 async def _wind_down(runtime: Runtime, grace: float, at_once: asyncio.Event) -> None:

@@ -66,7 +66,7 @@ class ThreadPool:
         """
         job.result.cancel()
         with job.lock:
-            if not job.inside:
+            if not job.inside or job.lost:
                 return
             job.lost = True
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(job.thread), ctypes.py_object(Interrupted))
@@ -88,8 +88,6 @@ class ThreadPool:
             job = self._jobs.get()
             if job is None:
                 return
-            if job.result.cancelled():
-                continue
             try:
                 lost = self._execute(job)
             except Interrupted:  # it came just after the user's code had ended
@@ -100,6 +98,8 @@ class ThreadPool:
         """Whether the job was abandoned while it ran, so that this thread has been replaced."""
         result, error = None, None
         with job.lock:
+            if job.result.cancelled():
+                return False
             job.thread, job.inside = threading.get_ident(), True
         if job.begun is not None:
             self._call_loop(_set, job.begun)

@@ -27,20 +27,24 @@ def graph_for(task: Task, flow: Graph | None) -> Graph:
     return graph
 
 
-def as_task(value: Any) -> Task:
-    """`value` itself if it is a task, else a task that results in it: a collection of its members, or a constant."""
+def as_task(value: Any, flow: Graph | None = None) -> Task:
+    """`value` itself if it is a task, else a task that results in it: a collection of its members, or a constant.
+
+    A collection joins `flow`, else the flow being written. A named tuple or an ordered dict counts as what it derives from.
+    """
     if isinstance(value, Annotation):
         value = value.value
     if is_task(value):
         return value  # type: ignore[no-any-return]
-    if type(value) in registry.collection_tasks and not is_constant(value):
-        return registry.collection_tasks[type(value)](value)  # type: ignore[no-any-return]
+    kind = next((kind for kind in registry.collection_tasks if isinstance(value, kind)), None)
+    if kind is not None and not is_constant(value):
+        return registry.collection_tasks[kind](value, flow)  # type: ignore[no-any-return]
     return registry.constant_task[0](value)  # type: ignore[no-any-return]
 
 
 def is_task(value: Any) -> bool:
-    """Whether `value` is a task."""
-    return getattr(value, "is_task", False) is True
+    """Whether `value` is a task; a class of tasks is none."""
+    return getattr(value, "is_task", False) is True and not isinstance(value, type)
 
 
 def is_constant(value: Any) -> bool:
@@ -69,7 +73,7 @@ def _connect(task: Task, graph: Graph, argument: Any, key: str | None, mapped: b
     options = {"mapped": mapped}
     if isinstance(argument, Annotation):
         options.update(argument.annotations)
-    upstream = as_task(argument)
+    upstream = as_task(argument, graph)
     if upstream.is_constant and key is not None and not options["mapped"]:
         for edge in graph.incoming(task):
             if edge.key == key:

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefectlite import registry
 from prefectlite.language import building
+from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
 
 
@@ -31,10 +32,10 @@ class _Collection(Task):
     async def run(self, **members: Any) -> Any:
         raise NotImplementedError
 
-    def of(self, members: Any) -> Task:
-        """This task, bound to `members` in the flow being written."""
+    def of(self, members: Any, flow: Graph | None) -> Task:
+        """This task, bound to `members` in `flow`, else in the flow being written."""
         arguments = {f"arg_{number}": member for number, member in enumerate(members, 1)}
-        return self.bind(**arguments)  # type: ignore[no-any-return]
+        return self.bind(flow=flow, **arguments)  # type: ignore[no-any-return]
 
 
 class List(_Collection):
@@ -51,6 +52,11 @@ class Set(_Collection):
     async def run(self, **members: Any) -> set[Any]:
         return set(members.values())
 
+    def of(self, members: Any, flow: Graph | None) -> Task:
+        # A set has no order of its own: without one, every process would build another graph of the same code.
+        place = {task: number for number, task in enumerate(building.graph_for(self, flow).slugs)}
+        return super().of(sorted(members, key=lambda member: place.get(member, len(place))), flow)
+
 
 class Dict(Task):
     """A dict of the results of `keys` and `values`."""
@@ -66,11 +72,11 @@ class Dict(Task):
 registry.constant_task[:] = [Constant]
 registry.collection_tasks.update(
     {
-        list: lambda value: List().of(value),
-        tuple: lambda value: Tuple().of(value),
-        set: lambda value: Set().of(value),
-        dict: lambda value: Dict().bind(
-            keys=building.as_task(list(value.keys())), values=building.as_task(list(value.values()))
+        list: lambda value, flow: List().of(value, flow),
+        tuple: lambda value, flow: Tuple().of(value, flow),
+        set: lambda value, flow: Set().of(value, flow),
+        dict: lambda value, flow: Dict().bind(
+            keys=building.as_task(list(value.keys()), flow), values=building.as_task(list(value.values()), flow), flow=flow
         ),
     }
 )

@@ -73,6 +73,8 @@ class Graph:
 
     def add_task(self, task: Task) -> Task:
         """`task`, now part of the graph under a slug of its own; adding it again changes nothing."""
+        if isinstance(task, type) or getattr(task, "is_task", False) is not True:
+            raise TypeError(f"Tasks must be instances of Task, not {task!r}")
         if task in self.slugs:
             return task
         self.slugs[task] = self._slug_for(task)

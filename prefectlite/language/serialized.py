@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ def serialize(graph: Graph) -> dict[str, Any]:
             "max_retries": task.max_retries,
             "retry_delay": _micros(task.retry_delay),
             "timeout": _micros(task.timeout),
-            "trigger": getattr(task.trigger, "__name__", repr(task.trigger)),
+            "trigger": getattr(task.trigger, "__name__", None) or _shown(task.trigger),
             "is_root_task": task in roots,
             "is_terminal_task": task in terminals,
             "is_reference_task": task in references,
@@ -46,7 +47,7 @@ def serialize(graph: Graph) -> dict[str, Any]:
         "name": graph.name,
         "parameters": [_parameter(task) for task in sorted(graph.parameters(), key=lambda task: task.name)],
         "tasks": tasks,
-        "edges": sorted(edges, key=lambda e: (e["upstream"], e["downstream"], e["key"] or "")),
+        "edges": sorted(edges, key=lambda e: (e["upstream"], e["downstream"], e["key"] or "", e["mapped"])),
     }
 
 
@@ -58,11 +59,16 @@ def digest_of(serialized: dict[str, Any], code: str = "") -> str:
 def _parameter(task: Task) -> dict[str, Any]:
     assert isinstance(task, Parameter)
     try:
-        default = msgspec.to_builtins(task.default)
+        default = msgspec.to_builtins(task.default, order="deterministic", str_keys=True)
         msgspec.json.encode(default)
-    except (TypeError, ValueError):
-        default = repr(task.default)
+    except (TypeError, ValueError, RecursionError):
+        default = _shown(task.default)
     return {"name": task.name, "slug": task.name, "required": task.required, "default": default}
+
+
+def _shown(value: Any) -> str:
+    """The repr of `value` without addresses, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _micros(duration: timedelta | None) -> int | None:

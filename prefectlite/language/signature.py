@@ -15,7 +15,7 @@ RESERVED = ("upstream_tasks", "mapped", "task_args", "flow")
 def run_signature(run: Callable[..., Any], task_name: str) -> inspect.Signature:
     """The signature of `run`, which must be one whose arguments can be bound by name."""
     try:
-        signature = inspect.signature(inspect.unwrap(run))
+        signature = inspect.signature(run)
     except (ValueError, TypeError):
         raise FlowError(
             f"Task {task_name!r}: this function can not be inspected: wrap it in a function with named arguments"

@@ -50,19 +50,18 @@ class Task:
     ) -> None:
         self.name = name or type(self).__name__
         self.slug = slug
-        if isinstance(tags, str):
-            raise TypeError("Tags should be a set of tags, not a string.")
-        self.tags = set(tags or ())
+        self.tags = _tags(tags)
         self.max_retries, self.retry_delay, self.retry_on = _retries(self.name, max_retries, retry_delay, retry_on)
-        self.timeout = _duration(timeout)
-        if self.timeout is not None and self.timeout <= timedelta(0):
-            raise FlowError(f"Task {self.name!r}: timeout must be longer than nothing, not {timeout!r}")
+        self.timeout = _timeout(self.name, timeout)
         self.trigger = trigger or triggers.all_successful
         self.skip_on_upstream_skip = skip_on_upstream_skip
         self.checkpoint = checkpoint
         self.log_stdout = log_stdout
         self.signature = signature.run_signature(self.run, self.name)
-        self.is_async = inspect.iscoroutinefunction(self.run)
+        # An object with an `async def __call__` is asynchronous, too.
+        self.is_async = inspect.iscoroutinefunction(self.run) or inspect.iscoroutinefunction(
+            getattr(self.run, "__call__", None)  # noqa: B004
+        )
         self.output_count: int | None = None
 
     def run(self) -> Any:
@@ -82,7 +81,10 @@ class Task:
         return signature.required_inputs(self.signature)
 
     def copy(self, **task_args: Any) -> Any:
-        """A copy with these attributes changed; a name that is no attribute of the task raises AttributeError."""
+        """A copy with these attributes changed, checked as those of a new task are; tags are added to the task's own.
+
+        A name that is no attribute of the task raises AttributeError.
+        """
         new = copy.copy(self)
         for name, value in task_args.items():
             if not hasattr(new, name):
@@ -90,7 +92,14 @@ class Task:
             setattr(new, name, value)
         if self.slug and "slug" not in task_args:
             new.slug = f"{self.slug}-copy"
-        new.tags = set(self.tags) | set(task_args.get("tags", ()))
+        new.tags = set(self.tags) | _tags(task_args.get("tags"))
+        if task_args:
+            if not new.max_retries:  # what was set for the retries that are switched off goes with them
+                new.retry_delay, new.retry_on = task_args.get("retry_delay"), task_args.get("retry_on")
+            new.max_retries, new.retry_delay, new.retry_on = _retries(
+                new.name, new.max_retries, new.retry_delay, new.retry_on
+            )
+            new.timeout = _timeout(new.name, new.timeout)
         return new
 
     def __call__(
@@ -136,12 +145,14 @@ class Task:
 
     def set_upstream(self, task: Any, flow: Graph | None = None, key: str | None = None, mapped: bool = False) -> Task:
         """Let this task wait for `task`, and receive its result as `key` if one is given."""
-        building.graph_for(self, flow).add_edge(building.as_task(task), self, key=key, mapped=mapped)
+        graph = building.graph_for(self, flow)
+        graph.add_edge(building.as_task(task, graph), self, key=key, mapped=mapped)
         return self
 
     def set_downstream(self, task: Any, flow: Graph | None = None, key: str | None = None, mapped: bool = False) -> Task:
         """Let `task` wait for this one, and receive its result as `key` if one is given."""
-        building.graph_for(self, flow).add_edge(self, building.as_task(task), key=key, mapped=mapped)
+        graph = building.graph_for(self, flow)
+        graph.add_edge(self, building.as_task(task, graph), key=key, mapped=mapped)
         return self
 
 
@@ -171,6 +182,12 @@ def task(fn: Callable[..., Any] | None = None, /, **task_args: Any) -> Any:
     return FunctionTask(fn, **task_args)
 
 
+def _tags(tags: Iterable[str] | None) -> set[str]:
+    if isinstance(tags, str):
+        raise TypeError("Tags should be a set of tags, not a string.")
+    return set(tags or ())
+
+
 def _retries(
     name: str, max_retries: int | None, delay: timedelta | float | None, retry_on: Any
 ) -> tuple[int, timedelta | None, tuple[type[Exception], ...]]:
@@ -179,13 +196,20 @@ def _retries(
         raise FlowError(f"Task {name!r}: max_retries cannot be negative")
     if retries and delay is None:
         raise FlowError(f"Task {name!r}: A datetime.timedelta `retry_delay` must be provided if max_retries > 0")
-    if not retries and (delay is not None or retry_on is not None):
+    if not retries and (delay is not None or retry_on):
         raise FlowError(f"Task {name!r}: retry_delay and retry_on need a number of `max_retries` greater than 0")
     kinds = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on or ())
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
             raise TypeError(f"Task {name!r}: retry_on takes exception types, not {kind!r}")
     return retries, _duration(delay), kinds
+
+
+def _timeout(name: str, timeout: timedelta | float | None) -> timedelta | None:
+    duration = _duration(timeout)
+    if duration is not None and duration <= timedelta(0):
+        raise FlowError(f"Task {name!r}: timeout must be longer than nothing, not {timeout!r}")
+    return duration
 
 
 def _duration(value: timedelta | float | None) -> timedelta | None:

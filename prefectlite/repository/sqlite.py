@@ -28,7 +28,7 @@ READERS = 4
 SYNC_INTERVAL = 1.0
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)  # statements of queries are bounded by the API's own limits
 def _to_sqlite(sql: str) -> str:
     # SQLite gives its own `$n` numbers by first appearance, and Python 3.12 warns about them; `?n` means what `$n` says.
     return re.sub(r"\$(\d+)", r"?\1", sql)

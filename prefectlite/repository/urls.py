@@ -22,8 +22,8 @@ def sqlite_path(url: str) -> Path | None:
             f"The database URL {scheme}{separator}… is not one prefectlite can open: write sqlite:///file.sqlite,"
             " sqlite:////absolute/file.sqlite or sqlite://:memory:"
         )
-    if rest == ":memory:":
+    if rest in (":memory:", "/:memory:"):  # the second is how SQLAlchemy writes it
         return None
-    if not rest.startswith("/") or rest == "/":
+    if not rest.startswith("/") or rest.endswith("/"):
         raise SettingsError(f"The database URL {url} names no file: write sqlite:///file.sqlite (three slashes)")
     return Path(rest[1:]).expanduser().absolute()

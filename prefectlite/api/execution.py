@@ -1,0 +1,137 @@
+"""Running operations. Importing this module imports graphene and builds the schema; only `gateway` does so, and late."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from graphql import ExecutionResult, OperationDefinitionNode, OperationType
+from graphql.execution import execute
+from graphql.execution.values import get_variable_values
+
+from prefectlite.api.context import Context
+from prefectlite.api.documents import Document, Documents
+from prefectlite.api.failures import answer_errors, error_objects
+from prefectlite.api.limits import Budget
+from prefectlite.api.queries import read_json
+from prefectlite.api.requests import Answer, Request, failure
+from prefectlite.api.schema import SCHEMA
+from prefectlite.api.selections import Asked, Nodes, is_compiled, raw_variables, root
+from prefectlite.api.subscriptions import SOURCES
+from prefectlite.errors import BadRequest, PrefectliteError
+
+if TYPE_CHECKING:
+    from prefectlite.session import Session
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """An operation that may run: valid, affordable, its variables checked."""
+
+    document: Document
+    operation: OperationDefinitionNode
+    request: Request
+    asked: Asked
+
+
+class Execution:
+    """Runs operations for one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._documents = Documents(SCHEMA)
+
+    def budget(self) -> Budget:
+        """A fresh budget, for one request from outside."""
+        return Budget()
+
+    async def run(self, request: Request, budget: Budget, *, read_only: bool = False) -> Answer:
+        """The answer to a query or a mutation; with `read_only` a mutation is refused with status 405. Never raises."""
+        try:
+            prepared = await self._prepare(request, budget)
+            if isinstance(prepared, Answer):
+                return prepared
+            kind = prepared.operation.operation
+            if kind is OperationType.SUBSCRIPTION:
+                return failure("Subscriptions need a WebSocket (graphql-transport-ws)", BadRequest.code, 400)
+            if read_only and kind is not OperationType.QUERY:
+                return failure("Mutations need POST", BadRequest.code, 405)
+            fields = self._compiled_fields(prepared)
+            if fields is None:
+                return await self._execute(prepared)
+            roots = {key: root(prepared.asked, nodes) for key, nodes in fields.items()}
+            data = await read_json(self._session.database, roots)
+            return Answer(b'{"data":' + data + b"}")
+        except Exception as error:
+            return answer_errors([error], status=200)
+
+    async def subscribe(self, request: Request, budget: Budget) -> Answer | AsyncGenerator[bytes, None]:
+        """The answers of a subscription, one for each piece of news; or what was wrong with it, as one answer.
+
+        Queries and mutations give the one answer that they have.
+        """
+        try:
+            prepared = await self._prepare(request, budget)
+            if isinstance(prepared, Answer):
+                return prepared
+            if prepared.operation.operation is not OperationType.SUBSCRIPTION:
+                return await self.run(request, Budget())
+            return self._news(prepared)
+        except Exception as error:
+            return answer_errors([error], status=400)
+
+    async def _prepare(self, request: Request, budget: Budget) -> Prepared | Answer:
+        try:
+            document = await self._documents.get(request.query)
+            if isinstance(document, list):
+                return answer_errors(document, status=400)
+            budget.spend(document.cost)
+            operation = document.operation(request.operation_name)
+        except PrefectliteError as error:
+            return answer_errors([error], status=400)
+        definitions = operation.variable_definitions
+        variables = get_variable_values(SCHEMA, definitions, dict(request.variables), max_errors=20)
+        if isinstance(variables, list):
+            return answer_errors(variables, status=400)
+        raw = raw_variables(operation, request.variables)
+        return Prepared(document, operation, request, Asked(SCHEMA, document.fragments, variables, raw))
+
+    def _compiled_fields(self, prepared: Prepared) -> dict[str, Nodes] | None:
+        """The fields of a query that the database answers as a whole; None for all other operations."""
+        if prepared.operation.operation is not OperationType.QUERY:
+            return None
+        fields = prepared.asked.root_fields(prepared.operation, "Query")
+        return fields if all(is_compiled(nodes[0].name.value) for nodes in fields.values()) else None
+
+    async def _execute(self, prepared: Prepared) -> Answer:
+        """Through graphql-core, for mutations and introspection."""
+        name = prepared.operation.name
+        result = execute(
+            SCHEMA,
+            prepared.document.ast,
+            context_value=Context(self._session, prepared.asked.raw),
+            variable_values=dict(prepared.request.variables),
+            operation_name=name.value if name else None,
+        )
+        if not isinstance(result, ExecutionResult):
+            result = await result
+        answer: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            answer["errors"] = error_objects(result.errors)
+        return Answer(msgspec.json.encode(answer))
+
+    async def _news(self, prepared: Prepared) -> AsyncGenerator[bytes, None]:
+        asked = prepared.asked
+        for key, nodes in asked.root_fields(prepared.operation, "Subscription").items():  # validation lets one pass
+            field = nodes[0].name.value
+            type_name = "state_change" if field == "state_changes" else "log_line"
+            wanted = [(k, found[0].name.value) for k, found in asked.fields(type_name, nodes).items()]
+            try:
+                source = SOURCES[field](self._session, **asked.arguments("Subscription", nodes[0]))
+                async with aclosing(source):
+                    async for news in source:
+                        news["__typename"] = type_name
+                        yield msgspec.json.encode({"data": {key: {k: news[name] for k, name in wanted}}})
+            except Exception as error:
+                yield answer_errors([error], status=200).body

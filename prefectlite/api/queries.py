@@ -1,0 +1,77 @@
+"""The Query type: every field is answered by the database as JSON (see `selections` and `repository.select`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import graphene
+import msgspec
+from graphql import GraphQLResolveInfo
+
+from prefectlite.api.context import Context
+from prefectlite.api.scalars import timestamptz, uuid
+from prefectlite.api.selections import Asked, root
+from prefectlite.api.types import ROWS, aggregate_field, from_row, listed, object_type, rows_field
+from prefectlite.repository.database import Database
+from prefectlite.repository.select import compile_query
+from prefectlite.repository.selection import Constant, Root
+from prefectlite.repository.tables import TABLES
+
+
+async def read_json(database: Database, roots: Mapping[str, Root]) -> bytes:
+    """The JSON object of all `roots`, read in one statement. Raises BadRequest, naming the field."""
+    if all(isinstance(one, Constant) for one in roots.values()):
+        members = (f'"{key}":{one.json}' for key, one in roots.items() if isinstance(one, Constant))
+        return f"{{{','.join(members)}}}".encode()
+    compiled = compile_query(roots)
+    [[text]] = await database.read(compiled.sql, compiled.parameters)
+    return bytes(text, "utf-8")
+
+
+async def _resolve(_root: Any, info: GraphQLResolveInfo, **_arguments: Any) -> Any:
+    """The decoded value of one root field, for operations that graphql-core executes."""
+    context: Context = info.context
+    asked = Asked(info.schema, info.fragments, info.variable_values, context.raw_variables)
+    return msgspec.json.decode(await read_json(context.session.database, {"value": root(asked, info.field_nodes)}))["value"]
+
+
+_api = object_type(
+    "api",
+    {
+        "backend": graphene.String(),
+        "mode": graphene.String(),
+        "version": graphene.String(),
+        "core_version": graphene.String(),
+        "release_timestamp": timestamptz(),
+    },
+    "What answers here.",
+    from_row,
+)
+_task_run_count = object_type(
+    "task_run_count",
+    {"task_id": uuid(required=True), "state": graphene.String(required=True), "count": graphene.Int(required=True)},
+    "How many runs of a task are in a state.",
+    from_row,
+)
+
+
+def _fields() -> dict[str, graphene.Field]:
+    fields = {
+        "hello": graphene.Field(graphene.String, description="A friendly word, to see whether anybody is there."),
+        "api": graphene.Field(_api),
+        "task_run_counts": graphene.Field(
+            graphene.NonNull(listed(_task_run_count)),
+            flow_run_id=uuid(required=True),
+            description="The runs of one flow run, counted by task and state; children stand for mapped tasks.",
+        ),
+    }
+    for name, table in TABLES.items():
+        fields[name] = rows_field(name)
+        if table.key == "id":
+            fields[f"{name}_by_pk"] = graphene.Field(ROWS[name], id=uuid(required=True))
+        fields[f"{name}_aggregate"] = aggregate_field(name)
+    return fields
+
+
+Query = object_type("Query", _fields(), "What can be read.", _resolve)

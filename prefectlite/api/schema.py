@@ -1,0 +1,15 @@
+"""The GraphQL schema. Importing this module builds it, which takes some tenths of a second."""
+
+from __future__ import annotations
+
+import graphene
+from graphql import GraphQLSchema
+
+from prefectlite.api.mutations import Mutation
+from prefectlite.api.queries import Query
+from prefectlite.api.subscriptions import Subscription
+
+#: The schema that serves every request.
+SCHEMA: GraphQLSchema = graphene.Schema(
+    query=Query, mutation=Mutation, subscription=Subscription, auto_camelcase=False
+).graphql_schema

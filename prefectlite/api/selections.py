@@ -1,0 +1,194 @@
+"""From the fields of a GraphQL document to the shapes that the query compiler takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    Undefined,
+)
+from graphql.execution.collect_fields import collect_fields, collect_sub_fields
+from graphql.execution.values import get_argument_values
+from graphql.utilities import value_from_ast_untyped
+
+from prefectlite.repository.selection import (
+    Aggregate,
+    Column,
+    Constant,
+    Count,
+    Field,
+    Group,
+    Order,
+    Related,
+    Root,
+    Selection,
+    TaskRunCounts,
+)
+from prefectlite.repository.tables import TABLES, Table
+from prefectlite.version import __version__
+
+Nodes = list[FieldNode]
+_AGGREGATE = "_aggregate"
+_BY_KEY = "_by_pk"
+HELLO = "👋"
+API = {
+    "backend": "SERVER",
+    "mode": "normal",
+    "version": __version__,
+    "core_version": __version__,
+    "release_timestamp": None,
+}
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What surrounds the fields of one operation: fragments, and variables both checked and as they were sent.
+
+    The checked ones have the schema's order of keys. The order of `order_by` is the sender's, and so are `raw`'s keys.
+    """
+
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: Mapping[str, Any]
+    raw: Mapping[str, Any]
+
+    def fields(self, type_name: str, nodes: Nodes) -> dict[str, Nodes]:
+        """The fields asked of the object that `nodes` give, by response key; skipped ones are left out."""
+        return collect_sub_fields(
+            self.schema, dict(self.fragments), dict(self.variables), self.object_type(type_name), nodes
+        )
+
+    def root_fields(self, operation: OperationDefinitionNode, type_name: str) -> dict[str, Nodes]:
+        """The fields of the operation itself, by response key."""
+        return collect_fields(
+            self.schema,
+            dict(self.fragments),
+            dict(self.variables),
+            self.object_type(type_name),
+            operation.selection_set,
+        )
+
+    def arguments(self, type_name: str, node: FieldNode) -> dict[str, Any]:
+        """The checked arguments of a field. Raises GraphQLError where one is missing."""
+        return get_argument_values(self.object_type(type_name).fields[node.name.value], node, dict(self.variables))
+
+    def object_type(self, name: str) -> GraphQLObjectType:
+        found = self.schema.type_map[name]
+        assert isinstance(found, GraphQLObjectType)
+        return found
+
+
+def raw_variables(operation: OperationDefinitionNode, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables as they were sent, with the operation's defaults for those that were not."""
+    out: dict[str, Any] = {}
+    for definition in operation.variable_definitions:
+        name = definition.variable.name.value
+        if name in given:
+            out[name] = given[name]
+        elif definition.default_value is not None:
+            out[name] = value_from_ast_untyped(definition.default_value)
+    return out
+
+
+def is_compiled(field: str) -> bool:
+    """Whether the database answers this field of Query, rather than graphql-core (which does introspection)."""
+    return field in ("hello", "api", "task_run_counts", "__typename") or _table_of(field) is not None
+
+
+def root(asked: Asked, nodes: Nodes) -> Root:
+    """What one field of Query asks for. Raises BadRequest or GraphQLError."""
+    node = nodes[0]
+    name = node.name.value
+    if name == "__typename":
+        return _constant("Query")
+    if name == "hello":
+        return _constant(HELLO)
+    if name == "api":
+        return _constant({key: API.get(f[0].name.value, "api") for key, f in asked.fields("api", nodes).items()})
+    arguments = asked.arguments("Query", node)
+    if name == "task_run_counts":
+        fields = {
+            key: _constant("task_run_count") if f[0].name.value == "__typename" else Column(f[0].name.value)
+            for key, f in asked.fields("task_run_count", nodes).items()
+        }
+        return TaskRunCounts(arguments["flow_run_id"], fields)
+    table = _table_of(name)
+    assert table is not None
+    if name == table.name + _AGGREGATE:
+        return _aggregate(asked, table, nodes, arguments)
+    if name == table.name + _BY_KEY:
+        return Selection(table.name, _columns(asked, table, nodes), key=arguments["id"])
+    return _selection(asked, table, nodes, arguments)
+
+
+def _table_of(field: str) -> Table | None:
+    return TABLES.get(field) or TABLES.get(field.removesuffix(_AGGREGATE)) or TABLES.get(field.removesuffix(_BY_KEY))
+
+
+def _selection(asked: Asked, table: Table, nodes: Nodes, arguments: dict[str, Any]) -> Selection:
+    return Selection(
+        table.name,
+        _columns(asked, table, nodes),
+        arguments.get("where"),
+        _order(asked, nodes[0]),
+        arguments.get("limit"),
+        arguments.get("offset"),
+    )
+
+
+def _columns(asked: Asked, table: Table, nodes: Nodes) -> dict[str, Field]:
+    return {key: _field(asked, table, found) for key, found in asked.fields(table.name, nodes).items()}
+
+
+def _field(asked: Asked, table: Table, nodes: Nodes) -> Field:
+    name = nodes[0].name.value
+    if name == "__typename":
+        return _constant(table.name)
+    if name in table.columns:
+        return Column(name)
+    arguments = asked.arguments(table.name, nodes[0])
+    if name in table.relations:
+        relation = table.relations[name]
+        return Related(name, _selection(asked, TABLES[relation.table], nodes, arguments))
+    name = name.removesuffix(_AGGREGATE)
+    return Related(name, _aggregate(asked, TABLES[table.relations[name].table], nodes, arguments))
+
+
+def _aggregate(asked: Asked, table: Table, nodes: Nodes, arguments: dict[str, Any]) -> Aggregate:
+    outer = f"{table.name}_aggregate"
+    fields: dict[str, Count | Constant | Group] = {}
+    for key, found in asked.fields(outer, nodes).items():
+        if found[0].name.value == "__typename":
+            fields[key] = _constant(outer)
+            continue
+        inner = asked.fields(f"{outer}_fields", found)
+        fields[key] = Group(
+            {k: _constant(f"{outer}_fields") if f[0].name.value == "__typename" else Count() for k, f in inner.items()}
+        )
+    return Aggregate(table.name, fields, arguments.get("where"))
+
+
+def _order(asked: Asked, node: FieldNode) -> list[Order]:
+    for argument in node.arguments:
+        if argument.name.value == "order_by":
+            value = value_from_ast_untyped(argument.value, dict(asked.raw))  # unlike the checked value, in its own order
+            return [term for item in (value if isinstance(value, list) else [value]) for term in _terms(item, ())]
+    return []
+
+
+def _terms(order: Any, path: tuple[str, ...]) -> list[Order]:
+    if order is None or order is Undefined:
+        return []
+    if isinstance(order, str):
+        return [Order(path, order)]
+    return [term for name, inner in order.items() for term in _terms(inner, (*path, name))]
+
+
+def _constant(value: Any) -> Constant:
+    return Constant(msgspec.json.encode(value).decode())

@@ -1,0 +1,144 @@
+"""The GraphQL types that mirror TABLES: rows, conditions, orders and counts, under Hasura's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import graphene
+from graphql import GraphQLResolveInfo
+
+from prefectlite.api.scalars import BY_KIND, bigint
+from prefectlite.repository.select import DIRECTIONS
+from prefectlite.repository.tables import TABLES, Kind, Table
+from prefectlite.repository.where import OPERATORS
+
+#: The columns that may be null; all others never are. A test holds this against the migrations.
+NULLABLE: dict[str, frozenset[str]] = {
+    "project": frozenset({"description"}),
+    "flow": frozenset({"project_id", "description", "storage"}),
+    "task": frozenset({"retry_delay", "timeout"}),
+    "edge": frozenset({"key"}),
+    "flow_run": frozenset(
+        {"idempotency_key", "start_time", "end_time", "state_message", "state_start_time", "state_details"}
+    ),
+    "task_run": frozenset({"name", "start_time", "end_time", "state_message", "state_start_time", "state_details"}),
+    "flow_run_state": frozenset({"message", "start_time", "details"}),
+    "task_run_state": frozenset({"message", "start_time", "details"}),
+    "log": frozenset({"task_run_id"}),
+}
+
+
+def from_row(row: dict[str, Any], info: GraphQLResolveInfo, **_arguments: Any) -> Any:
+    """What the database wrote for this field, found by its response key: two aliases of a field are two values."""
+    return row[info.path.key]  # type: ignore[index]
+
+
+def object_type(name: str, fields: dict[str, Any], doc: str, resolver: Callable[..., Any] | None = None) -> Any:
+    """A graphene object type; `resolver` serves fields that have none of their own."""
+    meta = {"name": name} | (
+        {"default_resolver": lambda _name, _default, *args, **kw: resolver(*args, **kw)} if resolver else {}
+    )
+    return type(name, (graphene.ObjectType,), {**fields, "__doc__": doc, "Meta": type("Meta", (), meta)})
+
+
+def input_type(name: str, fields: dict[str, Any], doc: str) -> Any:
+    """A graphene input type whose values are plain dictionaries."""
+    meta = type("Meta", (), {"name": name, "container": dict})
+    return type(name, (graphene.InputObjectType,), {**fields, "__doc__": doc, "Meta": meta})
+
+
+def listed(of: Any) -> Any:
+    """The type `[of!]`."""
+    return graphene.List(graphene.NonNull(of))
+
+
+def rows_field(table: str, **options: Any) -> graphene.Field:
+    """A field that gives rows of `table`, with the arguments that pick, order and page them."""
+    return graphene.Field(
+        graphene.NonNull(listed(lambda: ROWS[table])),
+        where=graphene.Argument(lambda: CONDITIONS[table]),
+        order_by=graphene.Argument(listed(lambda: ORDERS[table])),
+        limit=graphene.Int(),
+        offset=graphene.Int(),
+        **options,
+    )
+
+
+def aggregate_field(table: str, **options: Any) -> graphene.Field:
+    """A field that gives counts over rows of `table`."""
+    return graphene.Field(
+        graphene.NonNull(lambda: AGGREGATES[table]), where=graphene.Argument(lambda: CONDITIONS[table]), **options
+    )
+
+
+def scalar_of(table: Table, column: str) -> type[graphene.Scalar]:
+    """The scalar of a column: that of its kind, but 64 bits for the sequence number."""
+    return bigint if column == "seq" else BY_KIND[table.columns[column]]
+
+
+def _scalar_name(scalar: type[graphene.Scalar]) -> str:
+    name: str = scalar._meta.name
+    return name
+
+
+def _row_type(table: Table) -> Any:
+    nullable = NULLABLE[table.name]
+    fields: dict[str, Any] = {
+        column: graphene.Field(scalar_of(table, column), required=column not in nullable) for column in table.columns
+    }
+    for name, relation in table.relations.items():
+        if relation.many:
+            fields[name] = rows_field(relation.table)
+            fields[f"{name}_aggregate"] = aggregate_field(relation.table)
+        else:
+            target = relation.table
+            fields[name] = graphene.Field(lambda target=target: ROWS[target], required=relation.local not in nullable)
+    return object_type(table.name, fields, f"A row of {table.name}.", from_row)
+
+
+def _comparison_type(scalar: type[graphene.Scalar], kind: Kind) -> Any:
+    special = {"_in": listed(scalar), "_nin": listed(scalar), "_is_null": graphene.Boolean()}
+    fields = {operator: special.get(operator) or scalar() for operator in OPERATORS[kind]}
+    return input_type(f"{_scalar_name(scalar)}_comparison_exp", fields, "Comparisons that all hold; null means true.")
+
+
+def _condition_type(table: Table) -> Any:
+    name = f"{table.name}_bool_exp"
+    fields: dict[str, Any] = {
+        "_and": listed(lambda: CONDITIONS[table.name]),
+        "_or": listed(lambda: CONDITIONS[table.name]),
+        "_not": graphene.InputField(lambda: CONDITIONS[table.name]),
+    }
+    for column in table.columns:
+        comparison = COMPARISONS[_scalar_name(scalar_of(table, column))]
+        fields[column] = graphene.InputField(comparison)
+    for relation_name, relation in table.relations.items():
+        fields[relation_name] = graphene.InputField(lambda target=relation.table: CONDITIONS[target])
+    return input_type(name, fields, f"A condition on rows of {table.name}; empty means true.")
+
+
+def _order_type(table: Table) -> Any:
+    fields: dict[str, Any] = {column: graphene.InputField(ORDER_BY) for column in table.columns}
+    for name, relation in table.relations.items():
+        if not relation.many:
+            fields[name] = graphene.InputField(lambda target=relation.table: ORDERS[target])
+    return input_type(f"{table.name}_order_by", fields, "An order; of several keys the first counts first.")
+
+
+def _aggregate_type(table: Table) -> Any:
+    counts = object_type(
+        f"{table.name}_aggregate_fields", {"count": graphene.Int(required=True)}, "Counts over rows.", from_row
+    )
+    fields = {"aggregate": graphene.Field(counts)}
+    return object_type(f"{table.name}_aggregate", fields, f"What is counted over rows of {table.name}.", from_row)
+
+
+ORDER_BY = graphene.Enum("order_by", [(name, name) for name in DIRECTIONS])
+COMPARISONS: dict[str, Any] = {_scalar_name(scalar): _comparison_type(scalar, kind) for kind, scalar in BY_KIND.items()} | {
+    "bigint": _comparison_type(bigint, Kind.INT)
+}
+CONDITIONS: dict[str, Any] = {name: _condition_type(table) for name, table in TABLES.items()}
+ORDERS: dict[str, Any] = {name: _order_type(table) for name, table in TABLES.items()}
+AGGREGATES: dict[str, Any] = {name: _aggregate_type(table) for name, table in TABLES.items()}
+ROWS: dict[str, Any] = {name: _row_type(table) for name, table in TABLES.items()}

@@ -1,0 +1,187 @@
+"""GraphQL over WebSocket: the protocol `graphql-transport-ws`, and no other."""
+
+from __future__ import annotations
+
+from contextlib import aclosing, suppress
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from prefectlite.api.gateway import Gateway
+from prefectlite.api.requests import Answer, Request, failure, request_of
+from prefectlite.errors import BadRequest
+
+PROTOCOL = "graphql-transport-ws"
+INIT_TIMEOUT = 5.0
+MAX_OPERATIONS = 20
+MAX_CONNECTIONS = 256
+MAX_MESSAGE = 1_000_000
+MAX_ID = 200
+
+
+class _Violation(Exception):
+    """The other side broke the protocol: the connection is closed with this code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+class WebSocketEndpoint:
+    """Accepts connections, up to a limit, and serves each until it ends."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._open = 0
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection, from its handshake to its end; its operations end with it."""
+        if self._open >= MAX_CONNECTIONS:
+            await websocket.close(1013, "Too many connections")
+            return
+        self._open += 1
+        try:
+            if PROTOCOL not in websocket.scope.get("subprotocols", ()):
+                await websocket.accept()
+                await websocket.close(4406, f"Subprotocol not acceptable: {PROTOCOL} is")
+                return
+            await websocket.accept(PROTOCOL)
+            async with anyio.create_task_group() as group:
+                await _Connection(websocket, self._gateway, group).run()
+                group.cancel_scope.cancel()
+        except WebSocketDisconnect:
+            pass
+        finally:
+            self._open -= 1
+
+
+class _Connection:
+    def __init__(self, websocket: WebSocket, gateway: Gateway, group: TaskGroup) -> None:
+        self._websocket = websocket
+        self._gateway = gateway
+        self._group = group
+        self._operations: dict[str, anyio.CancelScope] = {}
+        self._sending = anyio.Lock()  # also gives the loop a turn between two messages of a fast subscription
+        self._initialised = False
+        self._over = False
+
+    async def run(self) -> None:
+        """Serve until the other side leaves or breaks the protocol."""
+        try:
+            with anyio.move_on_after(INIT_TIMEOUT):
+                while not self._initialised:
+                    await self._handle(await self._receive())
+            if not self._initialised:
+                raise _Violation(4408, "Connection initialisation timeout")
+            while True:
+                await self._handle(await self._receive())
+        except WebSocketDisconnect:
+            self._over = True
+        except _Violation as violation:
+            await self._close(violation)
+
+    async def _receive(self) -> dict[str, Any]:
+        received = await self._websocket.receive()
+        if received["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(received.get("code", 1005))
+        text = received.get("text")
+        if text is None:
+            raise _Violation(4400, "Messages are text")
+        if len(text) > MAX_MESSAGE:
+            raise _Violation(1009, f"A message has at most {MAX_MESSAGE:,} characters")
+        try:
+            message = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            raise _Violation(4400, "Invalid message: not JSON") from None
+        if not isinstance(message, dict):
+            raise _Violation(4400, "Invalid message: not an object")
+        return message
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "connection_init":
+            if self._initialised:
+                raise _Violation(4429, "Too many initialisation requests")
+            self._initialised = True
+            await self._send({"type": "connection_ack"})
+        elif kind == "ping":
+            payload = message.get("payload")
+            await self._send({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+        elif kind == "subscribe":
+            self._subscribe(message)
+        elif kind == "complete":
+            if scope := self._operations.pop(_id(message), None):
+                scope.cancel()
+        elif kind != "pong":
+            raise _Violation(4400, "Invalid message: unknown type")
+
+    def _subscribe(self, message: dict[str, Any]) -> None:
+        if not self._initialised:
+            raise _Violation(4401, "Unauthorized")
+        operation_id = _id(message)
+        if operation_id in self._operations:
+            raise _Violation(4409, f"Subscriber for {operation_id[:80]} already exists")
+        if len(self._operations) >= MAX_OPERATIONS:
+            raise _Violation(4429, f"Too many operations: at most {MAX_OPERATIONS} at a time")
+        scope = self._operations[operation_id] = anyio.CancelScope()
+        self._group.start_soon(self._operate, operation_id, message.get("payload"), scope)
+
+    async def _operate(self, operation_id: str, payload: Any, scope: anyio.CancelScope) -> None:
+        with scope:
+            try:
+                answer = await self._run(operation_id, request_of(payload))
+            except BadRequest as error:
+                answer = failure(str(error), error.code, 400)
+            except WebSocketDisconnect:
+                return
+            if self._operations.get(operation_id) is scope:  # not after the caller has said that it is complete
+                del self._operations[operation_id]
+                await self._end(operation_id, answer)
+
+    async def _run(self, operation_id: str, request: Request) -> Answer | None:
+        execution = await self._gateway.execution()
+        found = await execution.subscribe(request, execution.budget())
+        if isinstance(found, Answer):
+            return found
+        async with aclosing(found):
+            async for body in found:
+                await self._next(operation_id, body)
+        return None
+
+    async def _end(self, operation_id: str, answer: Answer | None) -> None:
+        try:
+            if answer is not None and answer.status != 200:
+                errors = msgspec.json.decode(answer.body)["errors"]
+                await self._send({"id": operation_id, "type": "error", "payload": errors})
+                return
+            if answer is not None:
+                await self._next(operation_id, answer.body)
+            await self._send({"id": operation_id, "type": "complete"})
+        except WebSocketDisconnect:
+            return
+
+    async def _next(self, operation_id: str, body: bytes) -> None:
+        await self._send({"id": operation_id, "type": "next", "payload": msgspec.Raw(body)})
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        text = msgspec.json.encode(message).decode()
+        async with self._sending:
+            if self._over:
+                raise WebSocketDisconnect
+            await self._websocket.send_text(text)
+
+    async def _close(self, violation: _Violation) -> None:
+        async with self._sending:
+            self._over = True
+            with suppress(WebSocketDisconnect, RuntimeError):  # the other side may have left at the same moment
+                await self._websocket.close(violation.code, violation.reason[:100])
+
+
+def _id(message: dict[str, Any]) -> str:
+    operation_id = message.get("id")
+    if isinstance(operation_id, str) and 0 < len(operation_id) <= MAX_ID:
+        return operation_id
+    raise _Violation(4400, "Invalid message: `id` is missing")

@@ -1,0 +1,93 @@
+"""How much one request may ask for."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from graphql import get_introspection_query, parse
+
+from prefectlite.api.limits import Budget, Cost, cost_of
+from prefectlite.errors import BadRequest
+
+
+def nested(levels: int) -> str:
+    return "{ flow { " + "tasks { flow { " * levels + "id" + " } }" * levels + " } }"
+
+
+def doubling_fragments(levels: int) -> str:
+    parts = [f"fragment f{n} on flow {{ a: tasks {{ flow {{ ...f{n + 1} }} }} b: id ...f{n + 1} }}" for n in range(levels)]
+    return "{ flow { ...f0 } } " + " ".join(parts) + f" fragment f{levels} on flow {{ id }}"
+
+
+def test_cost_counts_fragments_wherever_they_are_used() -> None:
+    text = (
+        "{ flow { ...f x: project { ...f2 } } y: flow { ...f } }"
+        " fragment f on flow { id n: name } fragment f2 on project { id }"
+    )
+    assert cost_of(parse(text)) == Cost(fields=8, aliases=4, depth=3)
+
+
+def test_operations_add_up() -> None:
+    assert cost_of(parse("query a { hello } query b { flow { id } }")) == Cost(fields=3, aliases=0, depth=2)
+
+
+def test_introspection_may_be_deep() -> None:
+    cost = cost_of(parse(get_introspection_query(input_value_deprecation=True)))
+    assert cost.depth == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (nested(5), "12 levels deep, and 10 are allowed"),
+        ("{ flow { ...a } } fragment a on flow { tasks { ...b } } fragment b on task " + nested(4), "levels deep"),
+        ("{ " + " ".join(f"a{n}: hello" for n in range(101)) + " }", "more than 100 aliases"),
+        ("{ " + "hello " * 11 + "}", "'hello' is asked for more than 10 times"),
+        ("{ " + "a: hello " * 11 + "}", "'a' is asked for more than 10 times"),
+        (doubling_fragments(8), "levels deep"),
+        (
+            "{ flow { " + " ".join(f"...f{n}" for n in range(50)) + " } } "
+            + " ".join(f"fragment f{n} on flow {{ {' '.join(f'...g{m}' for m in range(50))} }}" for n in range(50))
+            + " ".join(f"fragment g{m} on flow {{ id name version }}" for m in range(50)),
+            "more than 4,000 fields",
+        ),
+    ],
+)  # fmt: skip
+def test_too_much_is_refused(text: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        cost_of(parse(text))
+
+
+def test_fragments_in_a_circle_end() -> None:
+    assert cost_of(parse("{ flow { ...a } } fragment a on flow { id ...b } fragment b on flow { name ...a }")).fields <= 4
+
+
+def test_a_budget_is_shared() -> None:
+    budget = Budget()
+    for _ in range(5):
+        budget.spend(Cost(fields=10, aliases=20, depth=1))
+    with pytest.raises(BadRequest, match="aliases"):
+        budget.spend(Cost(fields=1, aliases=1, depth=1))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ " + " ".join(f"a{n}: hello" for n in range(5_000)) + " }",
+        nested(40),
+        nested(1_000),
+        "{ flow(where: " + "{_not: " * 300 + "{}" + "}" * 300 + ") { id } }",
+        "{ flow(where: " + "{_and: [" * 900 + "{}" + "]}" * 900 + ") { id } }",
+        "{ hello } # " + "x" * 300_000,
+        "{ hello " + "#\n" * 5_000 + "}",
+        "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }",
+        "{ flow { id } } fragment a on flow { ...a }",
+        "query q(" + " ".join(f"$v{n}: Int" for n in range(1_000)) + ") { hello }",
+    ],
+)
+async def test_hostile_queries_are_answered_with_400(http: httpx.AsyncClient, query: str) -> None:
+    response = await http.post("/graphql", json={"query": query})
+    assert response.status_code in (200, 400)
+    assert response.json()["errors"]
+    assert len(response.content) < 20_000

@@ -1,0 +1,146 @@
+"""A small database to ask questions of, and its rows as Python dictionaries to check the answers with."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from prefectlite.repository.schema import migrations
+from prefectlite.repository.sqlite import TYPES
+from prefectlite.repository.statement import Compiled
+
+Rows = dict[str, list[dict[str, Any]]]
+#: 2030-01-01T00:00:00Z in microseconds.
+DAY = 1_893_456_000_000_000
+
+
+def uid(n: int) -> str:
+    return f"00000000-0000-7000-8000-{n:012x}"
+
+
+def rows() -> Rows:
+    """Rows with NULLs, ties, odd letters and empty relations."""
+    stamps = {"created": DAY, "updated": DAY}
+    projects = [
+        {"id": uid(1), "name": "Alpha", "description": None, **stamps},
+        {"id": uid(2), "name": "beta", "description": 'quo"te\\ \n ü 👋', **stamps},
+    ]
+    flows = [
+        {
+            "id": uid(10 + n),
+            "project_id": [uid(1), uid(2), None][n % 3],
+            "name": ["etl", "ETL_nightly", "100%", "a*b?[c]"][n],
+            "version": n + 1,
+            "version_group_id": uid(90 + n),
+            "description": None if n == 1 else "x" * n,
+            "archived": n % 2,
+            "parameters": '{"a": [1, null, "ü"]}',
+            "storage": None,
+            "serialized_flow": "{}",
+            "core_version": "1",
+            "digest": "d",
+            "created": DAY + n,
+            "updated": DAY,
+        }
+        for n in range(4)
+    ]
+    tasks = [
+        {
+            "id": uid(100 + n),
+            "flow_id": uid(10 + n % 3),
+            "slug": f"t{n}",
+            "name": f"t{n}",
+            "type": "Task",
+            "mapped": int(n == 2),
+            "max_retries": n,
+            "retry_delay": [None, 5_000_000, 90_061_500_000, -1_000_000, 360_000_000_000][n],
+            "timeout": None,
+            "trigger_name": "all_successful",
+            "is_root_task": 1,
+            "is_terminal_task": 0,
+            "is_reference_task": 0,
+            "tags": "[]",
+            **stamps,
+        }
+        for n in range(5)
+    ]
+    runs = [
+        {
+            "id": uid(200 + n),
+            "flow_id": uid(10 + n % 3),
+            "name": f"run-{n % 4}",
+            "parameters": "{}",
+            "context": "{}",
+            "labels": '["x"]',
+            "scheduled_start_time": DAY + n * 1_000_000,
+            "auto_scheduled": n % 2,
+            "idempotency_key": None,
+            "start_time": None if n % 3 == 0 else DAY + (n % 5) * 500_001,
+            "end_time": None,
+            "version": n % 3,
+            "state": ["Running", "Success", "Failed"][n % 3],
+            "state_timestamp": DAY,
+            "state_message": None if n % 4 == 0 else f"Message {n % 2}",
+            "state_start_time": -1 if n == 0 else None,
+            "state_details": None,
+            **stamps,
+        }
+        for n in range(12)
+    ]
+    task_runs = [
+        {
+            "id": uid(300 + n),
+            "flow_run_id": uid(200 + n % 7),
+            "task_id": uid(100 + n % 5),
+            "map_index": n // 5 - 1,
+            "name": None,
+            "start_time": None,
+            "end_time": None,
+            "version": n % 4,
+            "state": ["Pending", "Running", "Success"][n % 3],
+            "state_timestamp": DAY,
+            "state_message": None,
+            "state_start_time": None,
+            "state_details": '{"run_count":2}' if n % 2 else None,
+            **stamps,
+        }
+        for n in range(30)
+    ]
+    logs = [
+        {
+            "seq": n + 1,
+            "id": uid(500 + n),
+            "flow_run_id": uid(200 + n % 3),
+            "task_run_id": None if n % 2 else uid(300 + n),
+            "timestamp": DAY + n,
+            "level": "INFO",
+            "name": "prefectlite",
+            "message": f"line {n}",
+        }
+        for n in range(8)
+    ]
+    return {"project": projects, "flow": flows, "task": tasks, "flow_run": runs, "task_run": task_runs, "log": logs}
+
+
+def database() -> sqlite3.Connection:
+    """The sample in a new database in memory."""
+    connection = sqlite3.connect(":memory:")
+    for migration in migrations():
+        for statement in migration.statements(TYPES):
+            connection.execute(statement)
+    for table, content in rows().items():
+        for row in content:
+            places = ", ".join("?" * len(row))
+            connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
+    return connection
+
+
+def answer(connection: sqlite3.Connection, compiled: Compiled) -> Any:
+    """What the database answers, decoded; exactly one row of one text."""
+    found = connection.execute(re.sub(r"\$(\d+)", r"?\1", compiled.sql), compiled.parameters).fetchall()
+    assert len(found) == 1
+    assert len(found[0]) == 1
+    return msgspec.json.decode(found[0][0])
