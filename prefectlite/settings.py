@@ -84,6 +84,8 @@ def _checked(values: dict[str, tuple[Any, str]]) -> Settings:
             problems.append(f"{source}: unknown setting {name!r}{hint}")
             continue
         field = next(f for f in msgspec.structs.fields(Settings) if f.name == name)
+        if isinstance(value, str) and isinstance(field.default, tuple):  # a variable has no other way to hold several
+            value = [part.strip() for part in value.split(",") if part.strip()]
         try:
             if field.type == tuple[str, ...] and isinstance(value, str):
                 value = [part.strip() for part in value.split(",") if part.strip()]

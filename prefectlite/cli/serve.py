@@ -80,11 +80,14 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.listening = asyncio.Event()
+        self.listening, self.stopping = asyncio.Event(), asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        await self.stopping.wait()  # uvicorn's own looks ten times a second whether it should stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -113,7 +116,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
             await _wind_down(runtime, settings.grace_period, at_once)
             runtime.session.bus.close()
-            server.should_exit = True
+            server.stopping.set()
             waiting.cancel()
             warming.cancel()
 
@@ -124,6 +127,7 @@ def _config(runtime: Runtime) -> uvicorn.Config:
         log_level="warning",
         lifespan="off",
         server_header=False,
+        date_header=False,
         ws="websockets-sansio",
         ws_max_size=1024 * 1024,
         limit_concurrency=512,

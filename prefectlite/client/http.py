@@ -6,7 +6,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-import httpx
 import msgspec
 
 from prefectlite.errors import ApiError
@@ -20,7 +19,10 @@ class Client:
     """
 
     def __init__(self, url: str, timeout: float = 15.0) -> None:
+        import httpx  # noqa: PLC0415 - 70 ms that only those pay who talk to a server
+
         self.url = url.rstrip("/")
+        self._errors = httpx.HTTPError
         self._http = httpx.AsyncClient(timeout=timeout, headers={"X-PREFECT-CORE-VERSION": __version__})
 
     async def __aenter__(self) -> Client:
@@ -36,7 +38,7 @@ class Client:
         try:
             response = await self._http.post(f"{self.url}/graphql", json={"query": query, "variables": variables})
             answer = msgspec.json.decode(response.content, type=dict[str, Any])
-        except httpx.HTTPError as error:
+        except self._errors as error:
             raise ApiError(f"The server {self.url} cannot be reached: {error or type(error).__name__}") from error
         except msgspec.DecodeError as error:
             raise ApiError(

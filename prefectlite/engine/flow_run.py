@@ -26,6 +26,9 @@ from prefectlite.records import TaskRunRow
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
 from prefectlite.states import Cancelled, Failed, Mapped, Pending, State, Success
 
+#: Units begun in one turn of the loop: between turns it serves everybody else, and what was proposed is committed.
+AT_ONCE = 100
+
 _logger = logging.getLogger("prefectlite.FlowRunner")
 
 
@@ -61,6 +64,8 @@ class FlowRunExecution:
         self._recorded = Recorded(request.recorded)
         self._max_children = max_children
         self._places = max_running
+        self._fill_due = False
+        self._ended = False
         self._ready: deque[Unit] = deque()
         self._unsettled = len(self.units)
         self._settling: deque[Unit] = deque()
@@ -88,6 +93,8 @@ class FlowRunExecution:
             assert self._main is not None
             self._main.uncancel()
             return self.states(Cancelled("Flow run is cancelled"))
+        finally:
+            self._ended = True
         return self.states(self._final_state())
 
     def cancel(self) -> None:
@@ -148,10 +155,19 @@ class FlowRunExecution:
         self._fill_places()
 
     def _fill_places(self) -> None:
-        while self._places > 0 and self._ready:
+        for _ in range(AT_ONCE):
+            if self._places <= 0 or not self._ready or self._ended:
+                return
             unit = self._ready.pop()
             self._places -= 1
             self._start(unit, self._run_to_end(unit))
+        if not self._fill_due:
+            self._fill_due = True
+            asyncio.get_running_loop().call_soon(self._fill_more)
+
+    def _fill_more(self) -> None:
+        self._fill_due = False
+        self._fill_places()
 
     def _pass_by(self, unit: Unit) -> bool:
         """Whether `unit` needs no place to run in: its end is known, or it only turns into children."""

@@ -12,6 +12,12 @@ from queue import SimpleQueue
 from typing import Any
 
 
+#: Threads that are started without waiting whether they are needed.
+EAGER = 4
+#: Seconds after which jobs that wait are looked at.
+PATIENCE = 0.005
+
+
 class Interrupted(BaseException):
     """Raised inside a job that was abandoned, at its next Python instruction."""
 
@@ -32,8 +38,9 @@ class Job:
 class ThreadPool:
     """At most `size` daemon threads, started as they are needed, that serve one event loop.
 
-    Finished jobs are handed back together: one wake-up of the loop for all that ended since the last, where
-    `run_in_executor` pays one for each.
+    A few are started at once, the others when jobs wait and those few are stuck in theirs: more threads than that would
+    only compete for the interpreter. Finished jobs are handed back together: one wake-up of the loop for all that ended
+    since the last, where `run_in_executor` pays one for each.
     """
 
     def __init__(self, size: int) -> None:
@@ -43,6 +50,8 @@ class ThreadPool:
         self._finished: deque[tuple[Job, Any, BaseException | None]] = deque()
         self._delivery_due = False
         self._threads = 0
+        self._look_due = False
+        self._delivered = 0  # since the last look
         self._free = 0  # workers that wait for a job, less the jobs that wait for a worker
         self._lock = threading.Lock()
 
@@ -51,12 +60,16 @@ class ThreadPool:
         job = Job(work, self._loop.create_future(), self._loop.create_future() if tell_begin else None)
         with self._lock:
             self._free -= 1
-            hire = self._free < 0 and self._threads < self._size
+            waits = self._free < 0 and self._threads < self._size
+            hire = waits and self._threads < EAGER
             if hire:
                 self._threads += 1
         self._jobs.put(job)
         if hire:
             self._hire()
+        elif waits and not self._look_due:
+            self._look_due = True
+            self._loop.call_later(PATIENCE, self._look)
         return job
 
     def abandon(self, job: Job) -> None:
@@ -76,6 +89,19 @@ class ThreadPool:
         """Let the workers go, each after the job it is at."""
         for _ in range(self._threads):
             self._jobs.put(None)
+
+    def _look(self) -> None:
+        """Start threads for the jobs that wait, if those there are do not get through with theirs."""
+        with self._lock:
+            waiting, room = -self._free, self._size - self._threads
+            hired = max(min(waiting, room), 0) if self._delivered < self._threads else 0
+            self._threads += hired
+        for _ in range(hired):
+            self._hire()
+        self._delivered = 0
+        self._look_due = waiting > hired and room > hired
+        if self._look_due:
+            self._loop.call_later(PATIENCE, self._look)
 
     def _hire(self) -> None:
         threading.Thread(target=self._work, name="prefectlite-worker", daemon=True).start()
@@ -125,6 +151,7 @@ class ThreadPool:
         self._delivery_due = False
         while self._finished:
             job, result, error = self._finished.popleft()
+            self._delivered += 1
             if job.result.done():
                 continue
             if error is None:

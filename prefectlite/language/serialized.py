@@ -59,8 +59,8 @@ def digest_of(serialized: dict[str, Any], code: str = "") -> str:
 def _parameter(task: Task) -> dict[str, Any]:
     assert isinstance(task, Parameter)
     try:
-        default = msgspec.to_builtins(task.default, order="deterministic", str_keys=True)
-        msgspec.json.encode(default)
+        plain = msgspec.to_builtins(task.default, order="deterministic", str_keys=True)
+        default = msgspec.json.decode(msgspec.json.encode(plain))
     except (TypeError, ValueError, RecursionError):
         default = _shown(task.default)
     return {"name": task.name, "slug": task.name, "required": task.required, "default": default}

@@ -94,11 +94,10 @@ class Task:
             new.slug = f"{self.slug}-copy"
         new.tags = set(self.tags) | _tags(task_args.get("tags"))
         if task_args:
+            delay, kinds = new.retry_delay, new.retry_on
             if not new.max_retries:  # what was set for the retries that are switched off goes with them
-                new.retry_delay, new.retry_on = task_args.get("retry_delay"), task_args.get("retry_on")
-            new.max_retries, new.retry_delay, new.retry_on = _retries(
-                new.name, new.max_retries, new.retry_delay, new.retry_on
-            )
+                delay, kinds = task_args.get("retry_delay"), task_args.get("retry_on") or ()
+            new.max_retries, new.retry_delay, new.retry_on = _retries(new.name, new.max_retries, delay, kinds)
             new.timeout = _timeout(new.name, new.timeout)
         return new
 

@@ -15,7 +15,7 @@ from prefectlite.rules.proposals import Proposal, TaskRunProposal, Verdict
 #: Proposals that nobody waits for are committed after this many seconds at the latest.
 NOTE_DELAY = 0.02
 #: More proposals than this are split over several commits, so that nobody waits long behind them.
-BATCH_SIZE = 2_000
+BATCH_SIZE = 500
 
 _Pending = tuple[Proposal, "asyncio.Future[Verdict] | None"]
 

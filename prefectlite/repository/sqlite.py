@@ -7,8 +7,8 @@ import functools
 import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -103,23 +103,21 @@ class SqliteDatabase:
         return str(self.path) if self.path else "in memory"
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
-        if self._writer is None:
-            raise StoreClosed(f"The database {self.place} has been closed")
-        return await self._writer.run(self._transact, work, durable)
+        with self._errors_translated():
+            return await self._open_writer().run(self._transact, work, durable)
 
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        if self._writer is None:
-            raise StoreClosed(f"The database {self.place} has been closed")
-        if self.path is None:
-            return await self._writer.run(_fetch, _to_sqlite(sql), params)
-        reader = await self._idle_readers.get()
-        try:
-            if reader is None:
-                reader = await _connected(self._connect_reader)
-                self._readers.append(reader)
-            return await reader.run(_fetch, _to_sqlite(sql), params)
-        finally:
-            self._idle_readers.put_nowait(reader)
+        writer = self._open_writer()
+        with self._errors_translated():
+            if self.path is None:
+                return await writer.run(_fetch, _to_sqlite(sql), params)
+            reader = await self._idle_readers.get()
+            try:
+                self._open_writer()  # the database may have been closed while this waited for its turn
+                reader = reader or await self._new_reader()
+                return await reader.run(_fetch, _to_sqlite(sql), params)
+            finally:
+                self._idle_readers.put_nowait(reader)
 
     async def aclose(self) -> None:
         connections = [c for c in (*self._readers, self._writer) if c is not None]
@@ -130,18 +128,44 @@ class SqliteDatabase:
         if self._lock is not None:
             self._lock.close()
 
+    def _open_writer(self) -> _Connection:
+        if self._writer is None:
+            raise StoreClosed(f"The database {self.place} has been closed")
+        return self._writer
+
+    async def _new_reader(self) -> _Connection:
+        reader = await _connected(self._connect_reader)
+        if self._writer is None:  # closed meanwhile, by somebody who did not know of this one
+            await reader.close()
+        else:
+            self._readers.append(reader)
+        self._open_writer()
+        return reader
+
+    @contextmanager
+    def _errors_translated(self) -> Iterator[None]:
+        """What the database cannot do (locked, full, damaged) is a StoreError; what its caller did wrong stays as it is."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):
+                raise StoreUnavailable(f"The database {self.place} cannot be used: {error}") from error
+            raise
+
     # -- on the connections' threads ----------------------------------------------------------------------------------
 
     def _connect_writer(self) -> sqlite3.Connection:
-        if self.path is None:
-            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        else:
-            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
-            assert self._lock is not None
-            with self._lock:
-                connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
+        place = ":memory:" if self.path is None else self.path
+        connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=30)
+        try:
+            if self._lock is not None:
+                with self._lock:
+                    connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:

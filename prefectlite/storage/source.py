@@ -6,7 +6,10 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
+import re
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -69,7 +72,8 @@ class FileSource(Source, frozen=True, tag="Local"):
         return _flows_in(module)
 
     def digest(self) -> str:
-        return _digest_of_tree(Path(self.path))
+        path = Path(self.path)
+        return _digest_of_tree(path, path.parent)
 
 
 class ModuleSource(Source, frozen=True, tag="Module"):
@@ -86,7 +90,12 @@ class ModuleSource(Source, frozen=True, tag="Module"):
 
     def digest(self) -> str:
         spec = importlib.util.find_spec(self.module)
-        return _digest_of_tree(Path(spec.origin)) if spec and spec.origin else ""
+        if spec is None or spec.origin is None:
+            return ""
+        path = Path(spec.origin)
+        # What the names of its imports are relative to: the directory that the outermost package lies in.
+        depth = self.module.count(".") + (path.name == "__init__.py")
+        return _digest_of_tree(path, path.parents[depth], self.module.partition(".")[0] if depth else None)
 
 
 AnySource = FileSource | ModuleSource
@@ -94,10 +103,12 @@ AnySource = FileSource | ModuleSource
 
 def source_from_argument(text: str) -> AnySource:
     """The source that a command-line argument names: `flow.py`, `flow.py:name`, `package.module`, `package.module:name`."""
-    place, _, flow = text.rpartition(":") if ":" in text[2:] else (text, "", "")
-    if place.endswith(".py") or "/" in place or "\\" in place:
-        return FileSource(flow or None, str(Path(place).absolute()))
-    return ModuleSource(flow or None, place)
+    if match := re.fullmatch(r"(.+?\.py)(?::(.*))?", text):  # the name of a flow may have colons, too
+        return FileSource(match[2] or None, str(Path(match[1]).absolute()))
+    if "/" in text or "\\" in text:
+        return FileSource(None, str(Path(text).absolute()))
+    module, _, flow = text.partition(":")
+    return ModuleSource(flow or None, module)
 
 
 def source_from_record(storage: dict[str, Any]) -> AnySource:
@@ -147,22 +158,30 @@ def _execute(load: Any, place: str) -> Any:
     try:
         return load()
     except ModuleNotFoundError as error:
-        if error.name is not None and place.startswith(error.name):
+        if error.name is not None and f"{place}.".startswith(f"{error.name}."):
             raise FlowSourceMissing(f"{place}: there is no such module") from error
         raise FlowImportError(f"{place} cannot be imported: {error!r}") from error
     except Exception as error:
-        raise FlowImportError(f"{place} cannot be imported: {_where(error)}{type(error).__name__}: {error}") from error
+        raise FlowImportError(
+            f"{place} cannot be imported: {_where(error, place)}{type(error).__name__}: {error}"
+        ) from error
     except SystemExit as error:
         raise FlowImportError(f"{place} cannot be imported: it called sys.exit({error.code!r})") from error
     finally:
         loading_flow.reset(token)
 
 
-def _where(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"line {trace.tb_lineno}: " if trace is not None and not isinstance(error, SyntaxError) else ""
+def _where(error: Exception, place: str) -> str:
+    """The innermost line of the code being loaded that led to `error`; a line of a library would tell its user nothing."""
+    if isinstance(error, SyntaxError):  # its message names the line
+        return ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _is_at(frame.filename, place)]
+    return f"line {lines[-1]}: " if lines else ""
+
+
+def _is_at(file: str, place: str) -> bool:
+    module = file.removesuffix(".py").removesuffix(f"{os.sep}__init__")
+    return file == place or module.endswith(os.sep + place.replace(".", os.sep))
 
 
 def _flows_in(module: ModuleType) -> list[Graph]:
@@ -174,8 +193,8 @@ def _flows_in(module: ModuleType) -> list[Graph]:
     return found
 
 
-def _digest_of_tree(path: Path) -> str:
-    """SHA-256 over `path` and the files it imports, directly or not, from its own directory."""
+def _digest_of_tree(path: Path, root: Path, package: str | None = None) -> str:
+    """SHA-256 over `path` and the files it imports, directly or not, from below `root` (and from `package`, if given)."""
     total = hashlib.sha256()
     seen: set[Path] = set()
     waiting = [path]
@@ -186,21 +205,29 @@ def _digest_of_tree(path: Path) -> str:
         seen.add(file)
         content = file.read_bytes()
         total.update(content)
-        waiting.extend(sorted(_imported_files(content, path.parent), reverse=True))
+        names = _imported_names(content, file.relative_to(root).parent.parts if file.is_relative_to(root) else ())
+        wanted = {name for name in names if package is None or name[:1] == (package,)}
+        waiting.extend(sorted(_files_of(wanted, root), reverse=True))
     return total.hexdigest()
 
 
-def _imported_files(content: bytes, root: Path) -> set[Path]:
+def _imported_names(content: bytes, inside: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """What the code of a module in the package `inside` imports, with the packages on the way, split at the dots."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return set()
-    names: set[str] = set()
+    names: set[tuple[str, ...]] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            names.update(tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            names.update([base, *(f"{base}.{alias.name}".strip(".") for alias in node.names)])
-    places = [root.joinpath(*name.split(".")) for name in names if name]
+            above = inside[: len(inside) - node.level + 1] if node.level else ()
+            base = (*above, *(node.module or "").split(".")) if node.module else above
+            names.update((*base, alias.name) for alias in node.names)
+    return {name[:length] for name in names for length in range(1, len(name) + 1)}
+
+
+def _files_of(names: set[tuple[str, ...]], root: Path) -> set[Path]:
+    places = [root.joinpath(*name) for name in names]
     return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}

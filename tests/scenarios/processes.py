@@ -31,10 +31,11 @@ class Server:
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.process, self.url = process, url
+        self._http = httpx.Client(base_url=url, timeout=PATIENCE)
 
     def graphql(self, query: str, **variables: Any) -> Any:
         """The data of the answer."""
-        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=PATIENCE).json()
+        answer = self._http.post("/graphql", json={"query": query, "variables": variables}).json()
         assert "errors" not in answer, answer
         return answer["data"]
 
@@ -52,6 +53,10 @@ class Server:
         return str(
             self.graphql("query ($id: uuid!) { flow_run_by_pk(id: $id) { state } }", id=run_id)["flow_run_by_pk"]["state"]
         )
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """The exit code and everything it printed, after a signal."""
@@ -74,6 +79,7 @@ def serving(*arguments: str, port: int, cwd: Path, **environ: str) -> Iterator[S
         assert process.poll() is None, process.communicate()[0]
         yield server
     finally:
+        server.close()
         if process.poll() is None:
             process.kill()
             process.communicate()

@@ -1,0 +1,20 @@
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import './styles/tokens.css';
+import './styles/base.css';
+import './styles/shell.css';
+import './styles/states.css';
+import './styles/filters.css';
+import './styles/runs.css';
+import './styles/flows-aside.css';
+import './styles/run.css';
+import './styles/tasks.css';
+import './styles/logs.css';
+import './styles/flows.css';
+import { App } from './shell/app';
+
+createRoot(document.getElementById('root')!).render(
+  <StrictMode>
+    <App />
+  </StrictMode>,
+);

@@ -1,0 +1,67 @@
+"""The same work without prefectlite: bare asyncio, and programs that write the same rows with nothing around them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=NORMAL;
+CREATE TABLE task_run (id TEXT PRIMARY KEY, flow_run_id TEXT, task_id TEXT, map_index INTEGER, state TEXT, version INTEGER,
+    start_time INTEGER, end_time INTEGER, message TEXT, UNIQUE (flow_run_id, task_id, map_index));
+CREATE TABLE task_run_state (seq INTEGER PRIMARY KEY, task_run_id TEXT, version INTEGER, state TEXT, timestamp INTEGER,
+    message TEXT, UNIQUE (task_run_id, version));
+CREATE TABLE result (task_run_id TEXT PRIMARY KEY, data BLOB);
+"""
+GROUP = 100
+
+
+async def bare_fan_out(function: Callable[[int], Any], count: int) -> int:
+    """`count` coroutines at once."""
+    return len(await asyncio.gather(*(function(index) for index in range(count))))
+
+
+async def bare_chain(function: Callable[[int], Any], count: int) -> int:
+    """`count` coroutines one after another, each a task of its own."""
+    value = 0
+    for _ in range(count):
+        value = await asyncio.create_task(function(value))
+    return value
+
+
+async def in_executor(function: Callable[[int], Any], count: int) -> int:
+    """`count` calls by `run_in_executor`."""
+    loop = asyncio.get_running_loop()
+    return len(await asyncio.gather(*(loop.run_in_executor(None, function, index) for index in range(count))))
+
+
+async def recorded(function: Callable[[int], Any], count: int, file: Path, group: int) -> None:
+    """`count` coroutines whose rows are committed `group` at a time, one hop to a thread for each group."""
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as connection:
+        connection.executescript(_SCHEMA)
+        for begin in range(0, count, group):
+            indices = range(begin, min(begin + group, count))
+            await asyncio.gather(*(function(index) for index in indices))
+            ids = [str(uuid.uuid4()) for _ in indices]
+            await asyncio.to_thread(_write, connection, ids, begin)
+
+
+def _write(connection: sqlite3.Connection, ids: list[str], begin: int) -> None:
+    numbered = list(enumerate(ids, begin))
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(
+        "INSERT INTO task_run VALUES (?, 'run', 'task', ?, 'Success', 2, 1, 2, 'Task run succeeded.')",
+        [(run_id, index) for index, run_id in numbered],
+    )
+    states = [(run_id, version, state) for _, run_id in numbered for version, state in ((1, "Running"), (2, "Success"))]
+    connection.executemany(
+        "INSERT INTO task_run_state (task_run_id, version, state, timestamp, message) VALUES (?, ?, ?, 1, 'm')", states
+    )
+    connection.executemany("INSERT INTO result VALUES (?, x'05')", [(run_id,) for run_id in ids])
+    connection.execute("COMMIT")

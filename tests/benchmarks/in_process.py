@@ -1,0 +1,165 @@
+"""What a task costs, recorded in a SQLite file, with the same work in bare asyncio beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from prefectlite import Flow, task
+from tests.benchmarks import by_hand
+from tests.benchmarks.figures import Figure, timed, times
+
+CHAIN, FAN, LAYERS, WIDTH, FLOWS = 1_000, 10_000, 50, 20, 1_000
+
+
+@task
+async def async_no_op(value: Any = None) -> Any:
+    return value
+
+
+@task
+def plain_no_op(value: Any = None) -> Any:
+    return value
+
+
+@task
+async def async_second(value: Any) -> Any:
+    await asyncio.sleep(1)
+    return value
+
+
+@task
+async def count(values: list[Any]) -> int:
+    return len(values)
+
+
+def _chain(no_op: Any) -> Flow:
+    with Flow("chain") as flow:
+        value = no_op(0)
+        for _ in range(CHAIN - 1):
+            value = no_op(value)
+    return flow
+
+
+def _fan(no_op: Any, width: int = FAN) -> Flow:
+    with Flow("fan-out") as flow:
+        count(no_op.map(list(range(width))))
+    return flow
+
+
+def _layers(no_op: Any) -> Flow:
+    with Flow("layers") as flow:
+        layer = [no_op(number) for number in range(WIDTH)]
+        for _ in range(LAYERS - 1):
+            layer = [no_op([layer[i], layer[i - 1], layer[i - 2]]) for i in range(WIDTH)]
+    return flow
+
+
+async def _seconds(flow: Flow) -> float:
+    """The seconds of a run in a session that is open already, the better of two."""
+    best = float("inf")
+    for _ in range(2):
+        with timed() as watch:
+            run = await flow.run()
+        run.raise_for_state()
+        best = min(best, watch.seconds)
+    return best
+
+
+async def _bare(work: Callable[[], Awaitable[Any]]) -> float:
+    best = float("inf")
+    for _ in range(3):
+        with timed() as watch:
+            await work()
+        best = min(best, watch.seconds)
+    return best
+
+
+def chain(directory: Path) -> list[Figure]:
+    async def measure() -> list[Figure]:
+        bare = await _bare(lambda: by_hand.bare_chain(async_no_op.run, CHAIN)) / CHAIN * 1e6
+        with timed() as watch:
+            await by_hand.recorded(async_no_op.run, CHAIN, directory / "by_hand_chain.sqlite", 1)
+        by_hand_us = watch.per(CHAIN)
+        figures = []
+        for kind, no_op in (("async", async_no_op), ("plain", plain_no_op)):
+            cost = await _seconds(_chain(no_op)) / CHAIN * 1e6
+            bar = "≤ 600 µs" if kind == "async" else ""
+            comparison = f"{times(cost, by_hand_us, 'by hand')}, {times(cost, bare, 'bare asyncio')}"
+            figures.append(Figure(f"chain of {CHAIN:,}, {kind}, per task", cost, "µs", bar, comparison))
+        return figures
+
+    return asyncio.run(measure())
+
+
+def fan_out(directory: Path) -> list[Figure]:
+    async def measure() -> list[Figure]:
+        bare = await _bare(lambda: by_hand.bare_fan_out(_as_task(async_no_op.run), FAN)) / FAN * 1e6
+        executor = await _bare(lambda: by_hand.in_executor(plain_no_op.run, FAN)) / FAN * 1e6
+        with timed() as watch:
+            await by_hand.recorded(async_no_op.run, FAN, directory / "by_hand_fan.sqlite", by_hand.GROUP)
+        by_hand_us = watch.per(FAN)
+        cost = await _seconds(_fan(async_no_op)) / FAN * 1e6
+        plain = await _seconds(_fan(plain_no_op)) / FAN * 1e6
+        comparison = f"{times(cost, by_hand_us, 'by hand')}, {times(cost, bare, 'bare asyncio')}"
+        return [
+            Figure(f"fan-out of {FAN:,}, async, per task", cost, "µs", "≤ 150 µs", comparison),
+            Figure(
+                f"fan-out of {FAN:,}, plain, per task", plain, "µs", "≤ 2.5 ×", times(plain, executor, "run_in_executor")
+            ),
+        ]
+
+    return asyncio.run(measure())
+
+
+def _as_task(function: Callable[[int], Awaitable[Any]]) -> Callable[[int], Awaitable[Any]]:
+    return lambda index: asyncio.ensure_future(function(index))
+
+
+def layers(directory: Path) -> list[Figure]:
+    total = LAYERS * WIDTH
+
+    async def measure() -> list[Figure]:
+        figures = []
+        for kind, no_op in (("async", async_no_op), ("plain", plain_no_op)):
+            seconds = await _seconds(_layers(no_op))
+            figures.append(Figure(f"layers {LAYERS} × {WIDTH}, {kind}, per task", seconds / total * 1e6, "µs"))
+        return figures
+
+    return asyncio.run(measure())
+
+
+def sleeps(directory: Path) -> list[Figure]:
+    async def measure() -> list[Figure]:
+        with timed() as bare:
+            await by_hand.bare_fan_out(async_second.run, FAN)
+        seconds = await _seconds(_fan(async_second))
+        comparison = times(seconds, bare.seconds, "bare asyncio")
+        return [Figure(f"{FAN:,} async tasks that sleep 1 s", seconds, "s", "≤ 3 s", comparison)]
+
+    return asyncio.run(measure())
+
+
+def small_flows(directory: Path) -> list[Figure]:
+    with Flow("one task") as flow:
+        async_no_op(1)
+
+    async def gathered() -> float:
+        with timed() as watch:
+            await asyncio.gather(*(flow.run() for _ in range(FLOWS)))
+        return watch.seconds
+
+    together = asyncio.run(gathered())
+    flow.run()
+    with timed() as watch:
+        for _ in range(100):
+            flow.run()
+    return [
+        Figure(f"{FLOWS:,} one-task flows gathered", together, "s", "≤ 2 s"),
+        Figure("one-task flow in a script, each after the first", watch.per(100) / 1000, "ms", "≤ 30 ms"),
+    ]
+
+
+ALL = (chain, fan_out, layers, sleeps, small_flows)

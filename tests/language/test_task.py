@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from prefectlite import Flow, Task, task, triggers
+from prefectlite.errors import FlowError
+from prefectlite.language.task import FunctionTask
+
+SECOND = timedelta(seconds=1)
+
+
+class Add(Task):
+    def run(self, x: int, y: int = 1) -> int:
+        return x + y
+
+
+@task
+def add(x: int, y: int = 1) -> int:
+    """The sum."""
+    return x + y
+
+
+@task
+async def wait(x: int) -> int:
+    return x
+
+
+# -- making ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_becomes_a_task() -> None:
+    assert isinstance(add, FunctionTask)
+    assert (add.name, add.__doc__, add.run(1, 2), add.is_async) == ("add", "The sum.", 3, False)
+    assert add.__wrapped__ is add.run  # type: ignore[attr-defined]
+    assert repr(add) == "<Task: add>"
+    assert wait.is_async
+    assert asyncio.run(wait.run(3)) == 3
+
+
+def test_a_class_is_a_task() -> None:
+    made = Add()
+    assert (made.name, made.run(1), made.is_async, made.is_task) == ("Add", 2, False, True)
+    assert Add("other").name == "other"
+    assert Task().run() is None
+
+
+def test_options() -> None:
+    @task(name="n", slug="s", tags=["x", "x"], timeout=1.5, checkpoint=False, log_stdout=True, skip_on_upstream_skip=False)
+    def made() -> None: ...
+
+    assert (made.name, made.slug, made.tags, made.timeout) == ("n", "s", {"x"}, 1.5 * SECOND)
+    assert (made.checkpoint, made.log_stdout, made.skip_on_upstream_skip) == (False, True, False)
+
+
+def test_defaults() -> None:
+    made = Add()
+    assert (made.slug, made.tags, made.max_retries, made.retry_delay, made.retry_on, made.timeout) == (
+        None, set(), 0, None, (), None,
+    )  # fmt: skip
+    assert (made.trigger, made.skip_on_upstream_skip, made.checkpoint, made.log_stdout) == (
+        triggers.all_successful, True, None, False,
+    )  # fmt: skip
+
+
+class CallableObject:
+    def __call__(self, x: int) -> int:
+        return x
+
+
+class AsyncCallableObject:
+    async def __call__(self, x: int) -> int:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "is_async"),
+    [
+        (lambda x: x, "<lambda>", False),
+        (functools.partial(add.run, y=2), "FunctionTask", False),
+        (functools.partial(wait.run), "FunctionTask", True),
+        (CallableObject(), "FunctionTask", False),
+        (AsyncCallableObject(), "FunctionTask", True),
+        (add, "add", False),  # a task, decorated once more
+    ],
+)
+def test_anything_callable_is_a_task(function: Callable[..., Any], name: str, is_async: bool) -> None:
+    made = task(function)
+    assert (made.name, made.is_async) == (name, is_async)
+    assert made.required_inputs() == ["x"]
+    assert (asyncio.run(made.run(4)) if is_async else made.run(4)) in (4, 5, 6)
+
+
+@pytest.mark.parametrize("what", [5, "add", [add]])
+def test_nothing_else_is_a_task(what: Any) -> None:
+    with pytest.raises(TypeError, match="must be callable"):
+        task(what)
+    with pytest.raises(TypeError, match="must be callable"):
+        task(name="x")(what)
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(TypeError, match="retries"):
+        task(retries=3)(add.run)
+
+
+# -- retries and timeouts -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [1, 1.0, SECOND])
+@pytest.mark.parametrize(
+    ("kinds", "kept"), [(None, ()), (OSError, (OSError,)), ([OSError, KeyError], (OSError, KeyError)), ((), ())]
+)
+def test_retries(delay: Any, kinds: Any, kept: tuple[type[Exception], ...]) -> None:
+    made = Add(max_retries=2, retry_delay=delay, retry_on=kinds)
+    assert (made.max_retries, made.retry_delay, made.retry_on) == (2, SECOND, kept)
+
+
+def test_a_retry_may_be_at_once() -> None:
+    assert Add(max_retries=1, retry_delay=0).retry_delay == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"max_retries": -1}, FlowError, "max_retries cannot be negative"),
+        ({"max_retries": 1}, FlowError, "A datetime.timedelta `retry_delay` must be provided if max_retries > 0"),
+        ({"retry_delay": 1}, FlowError, "need a number of `max_retries` greater than 0"),
+        ({"max_retries": 0, "retry_delay": 1}, FlowError, "need a number of `max_retries` greater than 0"),
+        ({"retry_on": OSError}, FlowError, "need a number of `max_retries` greater than 0"),
+        ({"max_retries": 1, "retry_delay": 1, "retry_on": 5}, TypeError, "int"),
+        ({"max_retries": 1, "retry_delay": 1, "retry_on": [5]}, TypeError, "retry_on takes exception types, not 5"),
+        ({"max_retries": 1, "retry_delay": 1, "retry_on": int}, TypeError, "retry_on takes exception types, not <class"),
+        ({"max_retries": 1, "retry_delay": 1, "retry_on": KeyboardInterrupt}, TypeError, "takes exception types"),
+        ({"max_retries": 1, "retry_delay": "1"}, TypeError, "A duration is a number of seconds or a timedelta, not '1'"),
+        ({"max_retries": 1, "retry_delay": True}, TypeError, "A duration is a number of seconds or a timedelta, not True"),
+        ({"timeout": "1"}, TypeError, "A duration is a number of seconds or a timedelta, not '1'"),
+        ({"timeout": 0}, FlowError, "timeout must be longer than nothing, not 0"),
+        ({"timeout": -SECOND}, FlowError, "timeout must be longer than nothing, not datetime.timedelta"),
+        ({"tags": "x"}, TypeError, "Tags should be a set of tags, not a string"),
+    ],
+)
+@pytest.mark.parametrize("way", ["made", "copied", "called"])
+def test_options_that_cannot_be_used(options: dict[str, Any], error: type[Exception], words: str, way: str) -> None:
+    with pytest.raises(error) as caught:  # noqa: PT012 - it is the one of three that raises
+        if way == "made":
+            Add("named", **options)
+        elif way == "copied":
+            Add("named").copy(**options)
+        else:
+            Add("named")(1, flow=Flow("f"), task_args=options)
+    assert words in str(caught.value)
+    if isinstance(caught.value, FlowError):
+        assert "Task 'named': " in str(caught.value)
+
+
+# -- copying --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_another_task() -> None:
+    original = Add("a", tags=["x"], max_retries=1, retry_delay=1, timeout=2)
+    copied = original.copy()
+    assert copied is not original
+    assert (copied.name, copied.tags, copied.retry_delay, copied.timeout) == ("a", {"x"}, SECOND, 2 * SECOND)
+    copied.tags.add("y")
+    assert original.tags == {"x"}
+
+
+def test_a_copy_is_changed() -> None:
+    changed = Add("a", tags=["x"]).copy(
+        name="b", tags=["y"], timeout=3, max_retries=2, retry_delay=1, retry_on=OSError, checkpoint=False
+    )
+    assert (changed.name, changed.tags, changed.checkpoint) == ("b", {"x", "y"}, False)
+    assert (changed.max_retries, changed.retry_delay, changed.retry_on) == (2, SECOND, (OSError,))
+    assert changed.timeout == 3 * SECOND
+
+
+def test_a_copy_without_retries() -> None:
+    original = Add(max_retries=3, retry_delay=1, retry_on=OSError)
+    copied = original.copy(max_retries=0)
+    assert (copied.max_retries, copied.retry_delay, copied.retry_on) == (0, None, ())
+    assert (original.max_retries, original.retry_delay, original.retry_on) == (3, SECOND, (OSError,))
+    assert original.copy(max_retries=1).retry_delay == SECOND
+    assert original.copy(retry_delay=2).retry_delay == 2 * SECOND
+
+
+def test_an_unknown_attribute_is_named() -> None:
+    with pytest.raises(AttributeError, match="Add does not have 'colour' as an attribute"):
+        Add().copy(colour="red")
+
+
+@pytest.mark.parametrize(("args", "slug"), [({}, "s-copy"), ({"slug": "t"}, "t"), ({"slug": None}, None)])
+def test_the_slug_of_a_copy(args: dict[str, Any], slug: str | None) -> None:
+    assert Add(slug="s").copy(**args).slug == slug
+    assert Add().copy().slug is None
+
+
+# -- calling --------------------------------------------------------------------------------------------------------------
+
+
+def test_calling_puts_a_copy_into_the_flow() -> None:
+    with Flow("f") as flow:
+        one = add(1)
+        other = add(one, y=2)
+    assert flow.tasks == {one, other}
+    assert add not in flow.tasks
+    assert flow.constants[one] == {"x": 1}
+    assert flow.constants[other] == {"y": 2}
+    assert flow.upstream_tasks(other) == {one}
+    assert other.run(3, 4) == 7
+
+
+def test_binding_puts_the_task_itself_into_the_flow() -> None:
+    mine = Add()
+    with Flow("f") as flow:
+        assert mine.bind(1) is mine
+    assert flow.tasks == {mine}
+
+
+@pytest.mark.parametrize(
+    ("made", "hint"), [(add, "call `add.run(...)`"), (Add(), "call `Add(...).run(...)`"), (wait, "call `wait.run(...)`")]
+)
+def test_calling_outside_a_flow_is_explained(made: Task, hint: str) -> None:
+    for attempt in (lambda: made(1), lambda: made.bind(1), lambda: made.map([1]), lambda: made.set_upstream(Add())):
+        with pytest.raises(FlowError) as caught:
+            attempt()
+        assert str(caught.value).startswith("Could not infer an active Flow context while creating edge to <Task: ")
+        assert str(caught.value).endswith(hint)
+
+
+def test_calling_with_a_flow_needs_no_block() -> None:
+    flow = Flow("f")
+    one = add(1, flow=flow)
+    other = add([one, {"a": one}], flow=flow, upstream_tasks=[(one, 2)])
+    assert {one, other} < flow.tasks
+    assert len(flow.tasks) == 6  # a list, a dict with its values in a list, and a tuple
+    flow.sorted_tasks()
+
+
+def test_a_given_flow_wins_over_the_one_being_written() -> None:
+    mine = Flow("mine")
+    with Flow("written") as written:
+        one = add(1, flow=mine)
+        add([one], {one}, flow=mine)
+        add({"k": one}, (one,), flow=mine)
+        add.map([one], flow=mine)
+        Add().bind([one], flow=mine)
+        Add("last").set_upstream([one], flow=mine).set_downstream(Add("very last"), flow=mine)
+    assert written.tasks == set()
+    assert one in mine.tasks
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "words"),
+    [
+        ((), {}, "missing a required argument: 'x'"),
+        ((1, 2, 3), {}, "too many positional arguments"),
+        ((1,), {"z": 2}, "got an unexpected keyword argument 'z'"),
+        ((1,), {"x": 2}, "multiple values for argument 'x'"),
+    ],
+)
+def test_wrong_arguments_are_errors_when_the_flow_is_written(
+    args: tuple[Any, ...], kwargs: dict[str, Any], words: str
+) -> None:
+    with Flow("f") as flow, pytest.raises(TypeError) as caught:
+        add(*args, **kwargs)
+    assert str(caught.value).startswith("Task 'add': ")
+    assert words in str(caught.value)
+    assert flow.tasks == set()
+
+
+def test_upstream_tasks() -> None:
+    with Flow("f") as flow:
+        one, other = add(1), add(2)
+        last = add(3, upstream_tasks=[one, other])
+    assert flow.upstream_tasks(last) == {one, other}
+    assert {edge.key for edge in flow.edges_to(last)} == {None}
+
+
+def test_one_upstream_task_is_not_a_list() -> None:
+    with Flow("f"):
+        one = add(1)
+        with pytest.raises(TypeError, match=r"write upstream_tasks=\[<Task: add>\]"):
+            add(2, upstream_tasks=one)
+
+
+def test_setting_dependencies() -> None:
+    with Flow("f") as flow:
+        a, b, c = Add("a").bind(1), Add("b"), Add("c").bind(1)
+        assert b.set_upstream(a, key="x") is b
+        assert b.set_downstream(c) is b
+        assert c.set_upstream(5, key="y") is c
+    assert flow.upstream_tasks(b) == {a}
+    assert b in flow.upstream_tasks(c)
+    flow.validate()
+
+
+# -- mapping --------------------------------------------------------------------------------------------------------------
+
+
+def test_mapping_maps_every_argument() -> None:
+    with Flow("f") as flow:
+        one = add(1)
+        many = add.map(one, y=[1, 2], upstream_tasks=[one])
+    edges = flow.edges_to(many)
+    assert {(edge.key, edge.mapped) for edge in edges} == {("x", True), ("y", True), (None, True)}
+
+
+@pytest.mark.parametrize("value", [5, {1, 2}, (x for x in [1]), None, iter([])])
+def test_what_cannot_be_mapped_is_said_at_once(value: Any) -> None:
+    with Flow("f"), pytest.raises(TypeError, match="Cannot map over unsubscriptable object of type "):
+        add.map(value)
+
+
+def test_mapping_takes_task_args() -> None:
+    with Flow("f") as flow:
+        many = add.map([1, 2], task_args={"name": "many", "timeout": 1})
+    assert (many.name, many.timeout) == ("many", SECOND)
+    assert many in flow.tasks
+    assert add.name == "add"

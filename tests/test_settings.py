@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import platformdirs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefectlite.errors import SettingsError
+from prefectlite.settings import Settings, default_directory, load_settings
+
+Configure = Callable[[str], dict[str, str]]
+FIELDS = Settings.__struct_fields__
+#: Per setting: two values that differ from the default.
+SAMPLES: dict[str, tuple[Any, Any]] = {
+    "database_url": ("sqlite:///a", "sqlite:///b"),
+    "durability": ("full", "full"),
+    "host": ("0.0.0.0", "::1"),
+    "port": (9001, 0),
+    "allowed_hosts": (("a.example", "b.example"), ("c.example",)),
+    "api_url": ("http://a", "http://b"),
+    "log_level": ("DEBUG", "ERROR"),
+    "grace_period": (0.5, 0.0),
+    "max_coroutines": (1, 2),
+    "max_threads": (1, 2),
+    "max_result_bytes": (0, 1),
+    "max_map_children": (1, 2),
+}
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Configure:
+    """The environment that names a settings file with this text."""
+
+    def configure(text: str) -> dict[str, str]:
+        path = tmp_path / "config.toml"
+        path.write_text(text, encoding="utf-8")
+        return {"PREFECTLITE_CONFIG": str(path)}
+
+    return configure
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> dict[str, str]:
+    """An environment without settings and without a file."""
+    return {"PREFECTLITE_CONFIG": str(tmp_path / "none.toml")}
+
+
+def toml(name: str, value: Any) -> str:
+    return f"{name} = {msgspec.json.encode(value).decode()}"
+
+
+def text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def test_the_samples_are_complete() -> None:
+    assert set(SAMPLES) == set(FIELDS)
+
+
+def test_defaults(nothing: dict[str, str]) -> None:
+    assert load_settings(nothing) == Settings()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_place_wins_over_the_one_before(name: str, configure: Configure) -> None:
+    one, other = SAMPLES[name]
+    environ = configure(toml(name, one))
+    assert getattr(load_settings(environ), name) == one
+    environ |= {f"PREFECTLITE_{name.upper()}": text(other)}
+    assert getattr(load_settings(environ), name) == other
+    assert getattr(load_settings(environ, **{name: None}), name) == other
+    assert getattr(load_settings(environ, **{name: one}), name) == one
+
+
+@given(st.lists(st.sampled_from(["file", "variable", "call"]), unique=True), st.permutations(FIELDS), st.integers(1, 5))
+def test_places_add_up(tmp_path_factory: Any, places: list[str], names: list[str], each: int) -> None:
+    path = tmp_path_factory.mktemp("settings") / "config.toml"
+    mine = {place: names[number * 2 : number * 2 + each] for number, place in enumerate(places)}
+    path.write_text("\n".join(toml(name, SAMPLES[name][0]) for name in mine.get("file", [])), encoding="utf-8")
+    environ = {"PREFECTLITE_CONFIG": str(path)}
+    environ |= {f"PREFECTLITE_{name.upper()}": text(SAMPLES[name][1]) for name in mine.get("variable", [])}
+    overrides = {name: SAMPLES[name][0] for name in mine.get("call", [])}
+    expected = {name: SAMPLES[name][0] for name in mine.get("file", [])}
+    expected |= {name: SAMPLES[name][1] for name in mine.get("variable", [])} | overrides
+    assert load_settings(environ, **overrides) == Settings(**expected)
+
+
+def test_the_environment_is_the_process_own_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECTLITE_PORT", "9123")
+    assert load_settings().port == 9123
+    assert load_settings({"PREFECTLITE_CONFIG": os.devnull}).port == 8080
+
+
+@pytest.mark.parametrize(
+    ("written", "hosts"),
+    [("a", ("a",)), ("a, b ,c", ("a", "b", "c")), (" , ", ()), ("", ())],
+)
+def test_a_variable_holds_several_names(nothing: dict[str, str], written: str, hosts: tuple[str, ...]) -> None:
+    assert load_settings(nothing | {"PREFECTLITE_ALLOWED_HOSTS": written}).allowed_hosts == hosts
+
+
+def test_variables_of_others_are_left_alone(nothing: dict[str, str]) -> None:
+    others = {"PORT": "x", "XPREFECTLITE_PORT": "x", "PREFECTLITE_HOME": "x", "PREFECTLITE_": "x"}
+    assert load_settings(nothing | others) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "eighty"),
+        ("port", ""),
+        ("port", "80.5"),
+        ("port", "-1"),
+        ("port", "65536"),
+        ("durability", "ful"),
+        ("log_level", "LOUD"),
+        ("grace_period", "soon"),
+        ("grace_period", "-1"),
+        ("grace_period", "nan"),
+        ("max_threads", "0"),
+        ("max_threads", "-3"),
+        ("max_coroutines", "0"),
+        ("max_map_children", "0"),
+        ("max_result_bytes", "-1"),
+    ],
+)
+def test_a_variable_that_cannot_be_used(nothing: dict[str, str], name: str, value: str) -> None:
+    variable = f"PREFECTLITE_{name.upper()}"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(nothing | {variable: value})
+    assert str(caught.value).startswith(f"{variable}: {name} = {value!r}: Expected ") or name in ("durability", "log_level")
+    assert str(caught.value).startswith(f"{variable}: {name} = {value!r}: ")
+
+
+@pytest.mark.parametrize(
+    "line", ["port = true", "port = 8080.5", "database_url = 5", 'max_threads = "many"', "host = []", "grace_period = {}"]
+)
+def test_a_line_that_cannot_be_used(configure: Configure, line: str) -> None:
+    environ = configure(line)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    assert str(caught.value).startswith(f"{environ['PREFECTLITE_CONFIG']}: {line.partition(' ')[0]} = ")
+
+
+def test_every_problem_is_named_with_its_place(configure: Configure) -> None:
+    environ = configure("prot = 80\n[server]\nport = 1\n") | {"PREFECTLITE_MAX_THREADS": "x"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, hots="localhost", port="x")
+    lines = str(caught.value).splitlines()
+    path = environ["PREFECTLITE_CONFIG"]
+    assert f"{path}: unknown setting 'prot'; did you mean 'port'?" in lines
+    assert f"{path}: unknown setting 'server'" in lines
+    assert "the call: unknown setting 'hots'; did you mean 'host'?" in lines
+    assert any(line.startswith("PREFECTLITE_MAX_THREADS: max_threads = 'x': ") for line in lines)
+    assert any(line.startswith("the call: port = 'x': ") for line in lines)
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"port = 1\nport = 2"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match="cannot be read") as caught:
+        load_settings({"PREFECTLITE_CONFIG": str(path)})
+    assert str(path) in str(caught.value)
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    assert load_settings({"PREFECTLITE_CONFIG": str(tmp_path)}) == Settings()
+
+
+def test_the_file_is_in_the_users_configuration_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda name: tmp_path / name)
+    (tmp_path / "prefectlite").mkdir()
+    (tmp_path / "prefectlite" / "config.toml").write_text("port = 9200", encoding="utf-8")
+    assert load_settings({}).port == 9200
+    assert load_settings({"PREFECTLITE_CONFIG": ""}).port == 9200
+
+
+def test_where_the_data_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECTLITE_HOME", str(tmp_path))
+    assert default_directory() == tmp_path
+    assert Settings().resolved_database_url() == f"sqlite:///{tmp_path / 'prefectlite.sqlite'}"
+    assert Settings(database_url="sqlite://:memory:").resolved_database_url() == "sqlite://:memory:"
+    for value in (None, ""):
+        monkeypatch.delenv("PREFECTLITE_HOME") if value is None else monkeypatch.setenv("PREFECTLITE_HOME", value)
+        assert default_directory() == Path(platformdirs.user_data_dir("prefectlite"))
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_the_error_is_a_value_error_with_an_exit_code() -> None:
+    assert issubclass(SettingsError, ValueError)
+    assert SettingsError.exit_code == 78
+
+
+def test_a_process_reads_its_environment(nothing: dict[str, str]) -> None:
+    code = "from prefectlite.settings import load_settings; print(load_settings().max_threads)"
+    environ = {**os.environ, **nothing, "PREFECTLITE_MAX_THREADS": "7"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "7\n"
