@@ -13,11 +13,15 @@ from prefectlite import hosting
 from prefectlite.errors import RunFailedError, RunNotStartedError
 from prefectlite.session import Session
 from prefectlite.settings import Settings
-from prefectlite.states import State
+from prefectlite.states import Mapped, State, TriggerFailed
 
 if TYPE_CHECKING:
     from prefectlite.language.graph import Graph
     from prefectlite.language.task import Task
+
+
+#: How many failed tasks an error names.
+_REASONS_SHOWN = 5
 
 
 class FlowRun(Coroutine[Any, Any, "FlowRun"]):
@@ -70,16 +74,24 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         return self.state.message
 
     def __getitem__(self, task: Task) -> Any:
-        """What `task` returned; the exception it failed with is raised."""
+        """What `task` returned, for a mapped one the list of what its children returned.
+
+        The exception it failed with, or the first of its children, is raised; RunFailedError where it did not come to run.
+        """
         state = self.result[task]
-        if state.is_failed() and isinstance(state.result, BaseException):
-            raise state.result
+        children = [child for child in state.map_states if child is not None] if isinstance(state, Mapped) else []
+        for failed in (end for end in [*children, state] if end.is_failed()):
+            if isinstance(failed.result, Exception):
+                raise failed.result
+            raise RunFailedError(f"Task {task.name!r} of flow {self._flow_name!r} ended as {failed!r}")
         return state.result
 
     def raise_for_state(self) -> FlowRun:
         """This run, if it succeeded. Raises RunFailedError otherwise."""
         if not self.state.is_successful():
-            raise RunFailedError(f"Flow run {self.id} of {self._flow_name!r} ended as {self.state!r}")
+            reasons = [f"{task.name}: {_reason(state)}" for task, state in self.result.items() if _is_cause(state)]
+            detail = "".join(f"\n  {reason}" for reason in reasons[:_REASONS_SHOWN])
+            raise RunFailedError(f"Flow run {self.id} of {self._flow_name!r} ended as {self.state!r}{detail}")
         return self
 
     def is_finished(self) -> bool:
@@ -218,6 +230,20 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def _is_cause(state: State) -> bool:
+    """Whether a task failed by itself, or children of it did, rather than because of what it waited for."""
+    if isinstance(state, Mapped):
+        return any(child is not None and _is_cause(child) for child in state.map_states)
+    return state.is_failed() and not isinstance(state, TriggerFailed)
+
+
+def _reason(state: State) -> str | None:
+    if not isinstance(state, Mapped):
+        return state.message
+    failed = [child for child in state.map_states if child is not None and _is_cause(child)]
+    return f"{len(failed):,} of {len(state.map_states):,} children failed, the first: {failed[0].message}"
 
 
 def _restored(flow_name: str, run_id: str, state: State) -> FlowRun:

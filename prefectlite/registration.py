@@ -14,6 +14,7 @@ from prefectlite.client.http import Client
 from prefectlite.errors import FlowError, RunNotStartedError
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
+from prefectlite.records import FlowRow
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.session import Session
 from prefectlite.settings import Settings
@@ -89,7 +90,7 @@ class Registration(Coroutine[Any, Any, "Registration"]):
         return self
 
     async def _register_in(self, session: Session) -> str:
-        return await register_in(session, self._flow, self._project_name, self._source)
+        return (await register_in(session, self._flow, self._project_name, self._source)).id
 
     async def _register_with_server(self) -> None:
         serialized, storage, digest = await asyncio.to_thread(_described, self._flow, self._source)
@@ -98,12 +99,11 @@ class Registration(Coroutine[Any, Any, "Registration"]):
             self._id = await client.register_flow({**serialized, "storage": storage, "digest": digest}, project_id)
 
 
-async def register_in(session: Session, flow: Graph, project_name: str, source: AnySource) -> str:
-    """The id of the version of `flow` in the session's database: a new one if it or its code changed."""
+async def register_in(session: Session, flow: Graph, project_name: str, source: AnySource) -> FlowRow:
+    """The version of `flow` that is in the session's database now: a new one if it or its code changed."""
     serialized, storage, digest = await asyncio.to_thread(_described, flow, source)
     project_id = await session.client.project_named(project_name)
-    row = await session.client.save_flow(FlowVersion(serialized, digest, project_id, storage))
-    return row.id
+    return await session.client.save_flow(FlowVersion(serialized, digest, project_id, storage))
 
 
 def source_of(flow: Graph, file: str) -> AnySource:

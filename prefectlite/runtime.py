@@ -83,7 +83,7 @@ class Runtime:
                 active_session.reset(self._token)
             except ValueError:  # left in another task than entered, as fixtures do
                 active_session.set(None)
-        self._session = None
+        self._session = self._app = None
         if self._host.leave():
             await asyncio.shield(asyncio.wrap_future(self._host.closed))
 
@@ -103,9 +103,10 @@ class Runtime:
 
     async def register(self, flow: Flow, source: AnySource | None = None) -> str:
         """The id of the version of `flow` that is in the database now; runs of it are executed from this very object."""
-        flow_id = await register_in(self.session, flow, self._project_name, source or source_of(flow, flow.made_in))
-        self._catalog.give(flow_id, flow)
-        return flow_id
+        row = await register_in(self.session, flow, self._project_name, source or source_of(flow, flow.made_in))
+        self._catalog.give(row.id, flow)
+        self.session.adopt(flow, row)
+        return row.id
 
     async def stop_services(self) -> None:
         """Begin no more runs; those that are being executed go on."""

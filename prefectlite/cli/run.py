@@ -53,7 +53,9 @@ def _parameter(text: str) -> tuple[str, Any]:
         raise ParameterError(f"-p {text}: write it as NAME=VALUE")
     try:
         return name, msgspec.json.decode(value)
-    except msgspec.DecodeError:
+    except msgspec.DecodeError as error:
+        if value[:1] in ("[", "{", '"'):
+            raise ParameterError(f"-p {text}: this begins like JSON and is not: {error}") from None
         return name, value
 
 

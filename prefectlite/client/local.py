@@ -106,11 +106,11 @@ class LocalClient:
         )
         return await self.create_run(facts)
 
-    async def create_run(self, facts: FlowRunCreation) -> str:
-        """The id of a new flow run with these facts, in state Scheduled."""
+    async def create_run(self, facts: FlowRunCreation, claim: str | None = None) -> str:
+        """The id of a new flow run with these facts, in state Scheduled; kept for the process `claim`, if one is given."""
         state = Scheduled("Flow run scheduled.", start_time=from_micros(facts.scheduled_start_time))
         run_id = new_id()
-        await self._orchestrator.propose(FlowRunProposal(run_id, self._record(state), create=facts))
+        await self._orchestrator.propose(FlowRunProposal(run_id, self._record(state), create=facts, claim=claim))
         return run_id
 
     async def cancel_flow_run(self, flow_run_id: str) -> str:

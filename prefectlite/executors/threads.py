@@ -11,7 +11,6 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-
 #: Threads that are started without waiting whether they are needed.
 EAGER = 4
 #: Seconds after which jobs that wait are looked at.

@@ -87,8 +87,8 @@ class Batch:
             return verdict  # refused, or said before
         if snapshot is None:
             assert proposal.create is not None
-            await transitions.create_flow_run(tx, run_id, proposal.create, state)
-            snapshot = self._flow_runs[run_id] = FlowRunSnapshot(1, state.name, None, 0, state.id)
+            await transitions.create_flow_run(tx, run_id, proposal.create, proposal.claim, state)
+            snapshot = self._flow_runs[run_id] = FlowRunSnapshot(1, state.name, proposal.claim, 0, state.id)
         else:
             _move(snapshot, proposal, verdict, state)
             await transitions.move_flow_run(tx, run_id, snapshot, state)

@@ -13,7 +13,7 @@ from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.logs import append_lines
 
 #: How long a line waits for others to share its commit.
-GATHER = 0.1
+GATHER = 0.02
 BATCH_SIZE = 2_000
 
 _logger = logging.getLogger("prefectlite.log")

@@ -7,7 +7,7 @@ import msgspec
 from prefectlite.errors import NotFound
 from prefectlite.records import FlowRunRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.repository.database import Database, Row
-from prefectlite.states import Running, Scheduled, names_of
+from prefectlite.states import BY_NAME, FINISHED, Scheduled, names_of
 
 _FLOW_RUN = """
 SELECT id, flow_id, name, parameters, context, scheduled_start_time, version, state, state_message, state_start_time,
@@ -21,7 +21,7 @@ FROM task_run r LEFT JOIN result x ON x.task_run_id = r.id
 WHERE r.flow_run_id = $1 ORDER BY r.map_index
 """
 _SCHEDULED = "', '".join(names_of(Scheduled))
-_EXECUTING = "', '".join(names_of(Running))
+_UNFINISHED = "', '".join(sorted(set(BY_NAME) - FINISHED))
 
 
 async def flow_run(database: Database, run_id: str) -> FlowRunRow:
@@ -51,11 +51,11 @@ async def scheduled_runs(database: Database) -> list[tuple[str, int]]:
 
 
 async def owned_runs(database: Database) -> list[tuple[str, str]]:
-    """(id, owner) of every flow run of a registered flow that some process is, or was, executing."""
+    """(id, owner) of every flow run of a registered flow that some process has, or had, for its own."""
     rows = await database.read(
         f"""
         SELECT r.id, r.owner FROM flow_run r JOIN flow f ON f.id = r.flow_id
-        WHERE r.state IN ('{_EXECUTING}') AND r.owner IS NOT NULL AND f.storage IS NOT NULL
+        WHERE r.state IN ('{_UNFINISHED}') AND r.owner IS NOT NULL AND f.storage IS NOT NULL
         ORDER BY r.scheduled_start_time
         """
     )

@@ -26,8 +26,8 @@ WHERE r.id IN (SELECT value FROM json_each($1))
 """
 _CREATE_FLOW_RUN = """
 INSERT INTO flow_run (id, flow_id, name, parameters, context, labels, scheduled_start_time, idempotency_key,
-    version, state, state_timestamp, state_message, state_start_time, state_details, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $10, $10)
+    owner, version, state, state_timestamp, state_message, state_start_time, state_details, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, $14, $11, $11)
 """
 _MOVE_FLOW_RUN = """
 UPDATE flow_run SET version = $2, state = $3, state_timestamp = $4, state_message = $5, state_start_time = $6,
@@ -70,7 +70,9 @@ async def task_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, T
     return {row[0]: TaskRunSnapshot(*row[1:]) for row in rows}
 
 
-async def create_flow_run(tx: Transaction, run_id: str, facts: FlowRunCreation, state: StateRecord) -> None:
+async def create_flow_run(
+    tx: Transaction, run_id: str, facts: FlowRunCreation, owner: str | None, state: StateRecord
+) -> None:
     """Insert a flow run in its first state."""
     row = (
         run_id,
@@ -81,6 +83,7 @@ async def create_flow_run(tx: Transaction, run_id: str, facts: FlowRunCreation, 
         _json(facts.labels),
         facts.scheduled_start_time,
         facts.idempotency_key,
+        owner,
         *_state_columns(state),
     )
     await tx.execute(_CREATE_FLOW_RUN, row)

@@ -58,7 +58,7 @@ def _refusal(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | N
 
 
 def _claim(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Verdict:
-    if snapshot.owner is not None and not proposal.takeover:
+    if snapshot.owner not in (None, proposal.claim) and not proposal.takeover:
         return Refuse("OWNED", f"flow run {proposal.run_id} is executed by another process", snapshot.version)
     if snapshot.state == "Cancelling":
         return Replace(_cancelled(proposal.state), snapshot.version + 1)

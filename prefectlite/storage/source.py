@@ -54,8 +54,11 @@ class FileSource(Source, frozen=True, tag="Local"):
         path = Path(self.path)
         if not path.is_file():
             raise FlowSourceMissing(f"{path}: there is no such file")
-        # A name of its own: two files called flow.py, or two versions of one, must not be taken for each other.
-        name = f"prefectlite_flows.{path.stem}_{self.digest()[:16]}"
+        # A name of its own, so that two files called flow.py are not taken for each other; the same one in every process,
+        # so that a recorded value whose class is defined in the file can be read back; and without dots, because pickle
+        # would look for the package before the dot.
+        stem = re.sub(r"\W", "_", path.stem)
+        name = f"prefectlite_flow_{stem}_{hashlib.sha256(bytes(path)).hexdigest()[:16]}"
         directory = str(path.parent)
         if directory not in sys.path:
             sys.path.insert(0, directory)
@@ -63,11 +66,15 @@ class FileSource(Source, frozen=True, tag="Local"):
         if spec is None or spec.loader is None:
             raise FlowSourceMissing(f"{path}: this is not a Python file")
         module = importlib.util.module_from_spec(spec)
+        before = sys.modules.get(name)
         sys.modules[name] = module
         try:
             _execute(partial(spec.loader.exec_module, module), self.place)
         except BaseException:
-            sys.modules.pop(name, None)
+            if before is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = before
             raise
         return _flows_in(module)
 
