@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import Any
@@ -40,11 +41,19 @@ def command(flow: str, parameters: tuple[str, ...], run_name: str | None, databa
     graph = load_flow(source_from_argument(flow))
     graph.validate()
     check_parameters(graph, values)
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
     state = asyncio.run(_run(graph, values, run_name, settings, display))
     if not state.is_successful():
         sys.exit(130 if state.name == "Cancelled" else 1)
+
+
+class _Console(Console):
+    """A terminal whose reader may go away, as `| head` does: the run goes on, in silence."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parameter(text: str) -> tuple[str, Any]:
