@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
+from weakref import WeakSet
 
 if sys.platform == "win32":
     import msvcrt
@@ -25,12 +26,24 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
+def _forget_in_child() -> None:
+    """In a forked child: its copies of the descriptors would hold the locks of a parent that is gone."""
+    for lock in list(_held_open):
+        lock.close()
+
+
+_held_open: WeakSet[FileLock] = WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
 class FileLock:
     """An exclusive lock on the file at `path`, which is made if need be. A context manager; blocks its thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        _held_open.add(self)
 
     def try_acquire(self) -> bool:
         """Whether the lock is ours now; returns at once."""

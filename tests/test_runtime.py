@@ -1,0 +1,129 @@
+"""`async with Runtime(...)`: what it opens, and that it lets go of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from prefectlite import Flow, Runtime, task
+from prefectlite.errors import StoreUnavailable
+from prefectlite.settings import Settings
+
+pytestmark = pytest.mark.asyncio
+
+
+@task
+async def one() -> int:
+    return 1
+
+
+with Flow("one") as FLOW:
+    RESULT = one()
+
+
+async def ask(runtime: Runtime, query: str, host: str = "localhost") -> Any:
+    transport = httpx.ASGITransport(app=runtime.app)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+        return (await client.post("/graphql", json={"query": query})).json()
+
+
+async def test_it_opens_the_api_over_the_same_record(database_url: str) -> None:
+    async with Runtime(database_url=database_url) as runtime:
+        await FLOW.run()
+        answer = await ask(runtime, "{ flow_run { state flow { name } } }")
+    assert answer == {"data": {"flow_run": [{"state": "Success", "flow": {"name": "one"}}]}}
+
+
+async def test_it_leaves_no_task_behind(database_url: str) -> None:
+    before = asyncio.all_tasks()
+    async with Runtime(flows=[FLOW], database_url=database_url):
+        await FLOW.run()
+    assert asyncio.all_tasks() == before
+
+
+async def test_it_can_be_opened_again(tmp_path: Path) -> None:
+    runtime = Runtime(flows=[FLOW], database_url=f"sqlite:///{tmp_path / 'again.sqlite'}")
+    for times in (1, 2):
+        async with runtime:
+            await FLOW.run()
+            answer = await ask(runtime, "{ flow_run_aggregate { aggregate { count } } }")
+            assert answer["data"]["flow_run_aggregate"]["aggregate"]["count"] == times
+    with pytest.raises(RuntimeError, match="not open"):
+        _ = runtime.session
+
+
+async def test_it_may_be_left_in_another_task_and_context_than_it_was_entered(database_url: str) -> None:
+    runtime = Runtime(database_url=database_url)
+    await asyncio.create_task(runtime.__aenter__())
+    run = await asyncio.create_task(FLOW.run())
+    await asyncio.get_running_loop().create_task(runtime.__aexit__(None, None, None), context=contextvars.Context())
+    assert run[RESULT] == 1
+
+
+async def test_runs_of_a_request_handler_join_the_runtime_of_their_loop(tmp_path: Path) -> None:
+    """A handler has neither the context nor the settings of the task that opened the Runtime."""
+    async with Runtime(database_url=f"sqlite:///{tmp_path / 'application.sqlite'}") as runtime:
+
+        async def handler() -> Any:
+            return (await FLOW.run())[RESULT]
+
+        answer = await asyncio.get_running_loop().create_task(handler(), context=contextvars.Context())
+        assert answer == 1
+        assert await runtime.session.database.read("SELECT count(*) FROM flow_run") == [(1,)]
+
+
+async def test_two_runtimes_of_one_database_share_a_session(database_url: str) -> None:
+    async with Runtime(database_url=database_url) as first:
+        async with Runtime(database_url=database_url) as second:
+            assert first.session is second.session
+        assert (await FLOW.run()).is_successful()
+
+
+async def test_a_database_that_cannot_be_opened_is_said_and_nothing_stays(tmp_path: Path) -> None:
+    (tmp_path / "not.sqlite").write_text("no database at all, and longer than a header of a hundred bytes " * 3)
+    before = asyncio.all_tasks()
+    with pytest.raises(StoreUnavailable, match=r"not\.sqlite cannot be opened"):
+        async with Runtime(database_url=f"sqlite:///{tmp_path / 'not.sqlite'}"):
+            pass
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    async with Runtime(database_url="sqlite://:memory:"):
+        assert (await FLOW.run()).is_successful()
+
+
+async def test_allowed_hosts(database_url: str) -> None:
+    settings = Settings(database_url=database_url, allowed_hosts=("flows.example.com",))
+    async with Runtime(settings=settings) as runtime:
+        assert await ask(runtime, "{ hello }", host="flows.example.com") == {"data": {"hello": "👋"}}
+        with pytest.raises(ValueError, match=r"Expecting value|JSON"):
+            await ask(runtime, "{ hello }", host="evil.example.com")
+
+
+async def test_an_application_that_is_cancelled_leaves_its_runs_to_be_taken_up(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'cancelled.sqlite'}"
+    begun = asyncio.Event()
+
+    @task
+    async def wait() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    with Flow("waits") as waits:
+        wait()
+
+    async def application() -> None:
+        async with Runtime(flows=[waits], database_url=url):
+            waits.run().detach()
+            await asyncio.sleep(3600)
+
+    running = asyncio.create_task(application())
+    await begun.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    async with Runtime(database_url=url, agent=False) as runtime:
+        assert await runtime.session.database.read("SELECT state FROM flow_run") == [("Running",)]
