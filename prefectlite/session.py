@@ -29,6 +29,9 @@ from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
 from prefectlite.states import State
 
+#: Flows whose rows a session keeps at hand.
+_FLOWS_REMEMBERED = 1_000
+
 
 class Session:
     """Everything it takes to run flows and to ask about them. Made by `open_session`; lives on one event loop."""
@@ -89,9 +92,16 @@ class Session:
         serialized = serialize(graph)
         digest = digest_of(serialized)
         if digest not in self._flows:  # a thousand runs of one flow that begin together write it down once
+            if len(self._flows) >= _FLOWS_REMEMBERED:
+                del self._flows[next(iter(self._flows))]
             saving = self.client.save_flow(FlowVersion(serialized, digest))
             self._flows[digest] = asyncio.ensure_future(saving)
-        return await asyncio.shield(self._flows[digest])
+        saved = self._flows[digest]
+        try:
+            return await asyncio.shield(saved)
+        except Exception:
+            self._flows.pop(digest, None)  # the next run tries again
+            raise
 
     async def follow_orders(self) -> None:
         """Cancel the runs of this process that somebody asked to be cancelled."""

@@ -10,7 +10,7 @@ import msgspec
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from prefectlite.api.requests import Answer
-from prefectlite.errors import BadRequest, PrefectliteError
+from prefectlite.errors import BadRequest, PrefectliteError, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def _words(error: Exception) -> tuple[str, str]:
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
-    if isinstance(cause, PrefectliteError):
+    if isinstance(cause, PrefectliteError) and not isinstance(cause, StoreError):  # paths and SQL are nobody's business
         return str(cause), cause.code
     if isinstance(cause, GraphQLError) and isinstance(error, GraphQLError):
         # Its own message: one that went through graphql-core's coercion says which variable and where.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def command(flow: str, parameters: tuple[str, ...], run_name: str | None, databa
     graph = load_flow(source_from_argument(flow))
     graph.validate()
     check_parameters(graph, values)
+    logging.getLogger("prefectlite").addHandler(logging.NullHandler())  # the display shows the log
     console = _Console(highlight=False)
     display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
     state = asyncio.run(_run(graph, values, run_name, settings, display))

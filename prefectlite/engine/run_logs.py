@@ -82,18 +82,25 @@ def stdout_logged() -> Iterator[None]:
 
 @contextmanager
 def logging_installed(level: str) -> Iterator[None]:
-    """Python's logging feeds the runs' logs inside this block."""
+    """Python's logging feeds the runs' logs inside this block, and warnings go to standard error if they go nowhere else."""
     logger = logging.getLogger("prefectlite")
-    handler = RunLogHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [RunLogHandler()]
+    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if not logger.hasHandlers():
+        console = logging.StreamHandler()
+        console.setLevel(logging.WARNING)
+        console.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+        handlers.append(console)
     before = logger.level
-    logger.addHandler(handler)
+    for handler in handlers:
+        logger.addHandler(handler)
     if before == logging.NOTSET:
         logger.setLevel(level)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for handler in handlers:
+            logger.removeHandler(handler)
         logger.setLevel(before)
 
 

@@ -126,7 +126,7 @@ async def test_threads_are_started_as_they_are_needed(pool: Pools) -> None:
     await asyncio.sleep(0)
     assert len(workers() - before) <= 2  # the worker may still be on its way back when the next job comes
     go, meeting = threading.Event(), threading.Barrier(4)
-    jobs = [threads.submit(lambda: meeting.wait(PATIENCE) and go.wait(PATIENCE)) for _ in range(3)]
+    jobs = [threads.submit(lambda: (meeting.wait(PATIENCE), go.wait(PATIENCE))) for _ in range(3)]
     late = threads.submit(lambda: "late")
     await asyncio.to_thread(meeting.wait, PATIENCE)  # three jobs are executed at once
     assert len(workers() - before) == 3

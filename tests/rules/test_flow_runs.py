@@ -121,6 +121,12 @@ def test_a_run_has_one_owner(owner: str) -> None:
     assert reason == "flow run run is executed by another process"
 
 
+def test_who_made_a_run_for_itself_begins_it_once() -> None:
+    assert decide(run("Scheduled", owner="me"), propose("Running", claim="me")) == Accept(4, lease=3)
+    refused(decide(run("Scheduled", owner="me"), propose("Running", claim="somebody")), "OWNED")
+    refused(decide(run("Running", owner="me"), propose("Running", claim="me")), "OWNED")
+
+
 def test_a_run_is_taken_over_from_an_owner_that_is_gone() -> None:
     assert decide(run(), propose("Running", claim="other", takeover=True)) == Accept(4, lease=3)
 

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prefectlite.errors import SettingsError
+from prefectlite.repository.urls import open_database, sqlite_path
+
+
+@pytest.mark.parametrize("url", ["sqlite://:memory:", "sqlite:///:memory:"])
+def test_a_database_in_memory(url: str) -> None:
+    assert sqlite_path(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:////absolute/file.sqlite", Path("/absolute/file.sqlite")),
+        ("sqlite:///relative.sqlite", Path("relative.sqlite").absolute()),
+        ("sqlite:///sub/dir/relative.sqlite", Path("sub/dir/relative.sqlite").absolute()),
+        ("sqlite:///~/file.sqlite", Path("~/file.sqlite").expanduser()),
+        ("sqlite:////a b/ü?#%20.sqlite", Path("/a b/ü?#%20.sqlite")),  # no escapes: a path is written as it is
+        ("sqlite:////a://b", Path("/a:/b")),
+    ],
+)
+def test_a_file(url: str, path: Path) -> None:
+    assert sqlite_path(url) == path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "sqlite",
+        "sqlite:",
+        "sqlite:/file.sqlite",
+        "sqlite://",
+        "file.sqlite",
+        "/absolute/file.sqlite",
+        "mysql://user:secret@host/db",
+        "SQLite:///x",
+    ],
+)
+def test_what_is_no_sqlite_url(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"write sqlite:///file\.sqlite") as caught:
+        sqlite_path(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://file.sqlite", "sqlite:///", "sqlite:////", "sqlite:///directory/", "sqlite://host/x"]
+)
+def test_a_url_that_names_no_file(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        sqlite_path(url)
+    assert str(caught.value) == f"The database URL {url} names no file: write sqlite:///file.sqlite (three slashes)"
+
+
+@pytest.mark.asyncio
+async def test_opening_makes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "ü.sqlite"
+    database = await open_database(f"sqlite:///{path}")
+    try:
+        assert path.is_file()
+        assert await database.read("SELECT count(*) FROM flow") == [(0,)]
+    finally:
+        await database.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_database_in_memory_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite://:memory:", "sqlite:///:memory:"):
+        database = await open_database(url)
+        await database.aclose()
+    assert list(tmp_path.iterdir()) == []
