@@ -97,9 +97,9 @@ class Flow(Graph):
 
 def _work(flow: Flow, values: dict[str, Any], context: dict[str, Any] | None, name: str | None) -> Any:
     async def work(handle: FlowRun, session: Session) -> State:
-        run_id, row = await session.create(flow, values, name=name, context=context)
-        handle.entered(run_id, session)
-        return await session.execute(flow, row, run_id, values)
+        run, row = await session.create(flow, values, name=name, context=context)
+        handle.entered(run.id)
+        return await session.execute(flow, row, run, values)
 
     return work
 

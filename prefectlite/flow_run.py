@@ -179,7 +179,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         assert self._host is not None
         self._left_last = self._host.leave()
 
-    def entered(self, run_id: str, session: Session) -> None:
+    def entered(self, run_id: str) -> None:
         """The run is in the record under this id."""
         self._id = run_id
         if self._cancel_requested:

@@ -20,8 +20,8 @@ from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_reader import LocalRunReader
 from prefectlite.orchestrator.owners import Owner
-from prefectlite.records import FlowRow
-from prefectlite.repository import flows, runs
+from prefectlite.records import FlowRow, FlowRunRow
+from prefectlite.repository import flows
 from prefectlite.repository.database import Database
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.repository.urls import open_database, sqlite_path
@@ -46,17 +46,10 @@ class Session:
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: dict[int, tuple[Graph, int, FlowRow]] = {}  # by the graph's identity, with its revision
 
-    async def run(
-        self, graph: Graph, parameters: dict[str, Any], *, name: str | None = None, context: dict[str, Any] | None = None
-    ) -> tuple[str, State]:
-        """The id and the final state of a new run of `graph` in this process."""
-        run_id, flow = await self.create(graph, parameters, name=name, context=context)
-        return run_id, await self.execute(graph, flow, run_id, parameters)
-
     async def create(
         self, graph: Graph, parameters: dict[str, Any], *, name: str | None = None, context: dict[str, Any] | None = None
-    ) -> tuple[str, FlowRow]:
-        """The id of a new run of `graph`, scheduled for now, and its flow's row; whoever makes it executes it."""
+    ) -> tuple[FlowRunRow, FlowRow]:
+        """A new run of `graph`, scheduled for now and kept for this process, and the row of its flow."""
         flow = await self._flow_of(graph)
         facts = FlowRunCreation(
             flow_id=flow.id,
@@ -69,12 +62,17 @@ class Session:
         return await self.client.create_run(facts, claim=self.owner.id), flow
 
     async def execute(
-        self, graph: Graph, flow: FlowRow, run_id: str, parameters: dict[str, Any] | None = None, *, takeover: bool = False
+        self,
+        graph: Graph,
+        flow: FlowRow,
+        run: FlowRunRow,
+        parameters: dict[str, Any] | None = None,
+        *,
+        takeover: bool = False,
     ) -> State:
         """The final state of a run that is in the record, executed here; `parameters` are the recorded ones if not given."""
-        row = await runs.flow_run(self.database, run_id)
-        values = row.parameters if parameters is None else parameters
-        return await self.host.execute(graph, flow.task_ids, row, values, takeover=takeover)
+        values = run.parameters if parameters is None else parameters
+        return await self.host.execute(graph, flow.task_ids, run, values, takeover=takeover)
 
     async def flow(self, flow_id: str) -> FlowRow:
         """One version of a flow. Raises NotFound."""

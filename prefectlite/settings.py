@@ -6,6 +6,7 @@ The file is `config.toml` in the user's configuration directory, or what `PREFEC
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import tomllib
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import platformdirs
 from prefectlite.errors import SettingsError
 
 PREFIX = "PREFECTLITE_"
+_NOT_SETTINGS = ("config", "home")  # variables that say where things lie
 MEMORY_URL = "sqlite://:memory:"
 _Positive = Annotated[int, msgspec.Meta(ge=1)]  # with none of them, a run would wait for ever
 
@@ -59,10 +61,15 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     values = _from_file(Path(environ.get(PREFIX + "CONFIG") or platformdirs.user_config_path("prefectlite") / "config.toml"))
     for variable, text in environ.items():
         name = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and name in Settings.__struct_fields__:
+        if variable.startswith(PREFIX) and name not in _NOT_SETTINGS:
             values[name] = (text, variable)
     values.update({name: (value, "the call") for name, value in overrides.items() if value is not None})
     return _checked(values)
+
+
+@functools.cache
+def _fields() -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(Settings)}
 
 
 def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
@@ -83,12 +90,10 @@ def _checked(values: dict[str, tuple[Any, str]]) -> Settings:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             problems.append(f"{source}: unknown setting {name!r}{hint}")
             continue
-        field = next(f for f in msgspec.structs.fields(Settings) if f.name == name)
+        field = _fields()[name]
         if isinstance(value, str) and isinstance(field.default, tuple):  # a variable has no other way to hold several
             value = [part.strip() for part in value.split(",") if part.strip()]
         try:
-            if field.type == tuple[str, ...] and isinstance(value, str):
-                value = [part.strip() for part in value.split(",") if part.strip()]
             good[name] = msgspec.convert(value, field.type, strict=not isinstance(value, str) or field.type is str)
         except msgspec.ValidationError as error:
             problems.append(f"{source}: {name} = {value!r}: {error}")

@@ -108,8 +108,13 @@ def test_a_variable_holds_several_names(nothing: dict[str, str], written: str, h
 
 
 def test_variables_of_others_are_left_alone(nothing: dict[str, str]) -> None:
-    others = {"PORT": "x", "XPREFECTLITE_PORT": "x", "PREFECTLITE_HOME": "x", "PREFECTLITE_": "x"}
+    others = {"PORT": "x", "XPREFECTLITE_PORT": "x", "PREFECTLITE_HOME": "x"}
     assert load_settings(nothing | others) == Settings()
+
+
+def test_a_misspelt_variable_is_not_passed_over(nothing: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="PREFECTLITE_DATABSE_URL: unknown setting 'databse_url'; .*'database_url'"):
+        load_settings(nothing | {"PREFECTLITE_DATABSE_URL": "sqlite://:memory:"})
 
 
 @pytest.mark.parametrize(

@@ -74,18 +74,18 @@ async def _run(graph: Graph, values: dict[str, Any], name: str | None, settings:
     host = hosting.join(settings)
     try:
         session = await host.session()
-        run_id, flow = await session.create(graph, values, name=name)
-        view = RunView(graph, flow.task_ids, name or "", run_id)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, session.host.cancel, run_id)
+        run, flow = await session.create(graph, values, name=name)
+        view = RunView(graph, flow.task_ids, run)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, session.host.cancel, run.id)
         with (
-            session.bus.subscribe(("flow_run", run_id)) as states,
-            session.bus.subscribe(("logs", run_id)) as lines,
+            session.bus.subscribe(("flow_run", run.id)) as states,
+            session.bus.subscribe(("logs", run.id)) as lines,
             display.showing(view),
         ):
             async with asyncio.TaskGroup() as group:
                 group.create_task(_follow(states, session, view, display))
                 group.create_task(_follow(lines, session, view, display))
-                execution = host.submit(lambda s: s.execute(graph, flow, run_id, values))
+                execution = host.submit(lambda s: s.execute(graph, flow, run, values))
                 state: State = await asyncio.wrap_future(execution)
                 states.finish()  # all its news has been published: the followers end when they have shown it
                 lines.finish()

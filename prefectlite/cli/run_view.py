@@ -8,7 +8,7 @@ import msgspec
 
 from prefectlite.language.graph import Graph
 from prefectlite.live.events import StateChange
-from prefectlite.records import StateRecord
+from prefectlite.records import FlowRunRow, StateRecord
 from prefectlite.repository.database import Database
 from prefectlite.states import BY_NAME, FINISHED, Failed
 
@@ -57,8 +57,8 @@ class Change:
 class RunView:
     """A run and its tasks, in the order they can run."""
 
-    def __init__(self, graph: Graph, task_ids: dict[str, str], run_name: str, run_id: str) -> None:
-        self.flow_name, self.run_name, self.run_id = graph.name, run_name, run_id
+    def __init__(self, graph: Graph, task_ids: dict[str, str], run: FlowRunRow) -> None:
+        self.flow_name, self.run_name, self.run_id = graph.name, run.name, run.id
         self.tasks: dict[str, TaskView] = {}
         for task in graph.sorted_tasks():
             is_mapped = any(edge.mapped for edge in graph.incoming(task))

@@ -13,7 +13,7 @@ from prefectlite.ids import new_id
 from prefectlite.language.serialized import digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
-from prefectlite.records import FlowRow, StateRecord, record_state
+from prefectlite.records import FlowRow, FlowRunRow, StateRecord, record_state
 from prefectlite.repository import flows, runs
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flows import FlowVersion
@@ -104,14 +104,27 @@ class LocalClient:
             scheduled_start_time=to_micros(scheduled_start_time or self._clock.now()),
             idempotency_key=idempotency_key,
         )
-        return await self.create_run(facts)
+        return (await self.create_run(facts)).id
 
-    async def create_run(self, facts: FlowRunCreation, claim: str | None = None) -> str:
-        """The id of a new flow run with these facts, in state Scheduled; kept for the process `claim`, if one is given."""
+    async def create_run(self, facts: FlowRunCreation, claim: str | None = None) -> FlowRunRow:
+        """A new flow run with these facts, in state Scheduled; kept for the process `claim`, if one is given."""
         state = Scheduled("Flow run scheduled.", start_time=from_micros(facts.scheduled_start_time))
-        run_id = new_id()
-        await self._orchestrator.propose(FlowRunProposal(run_id, self._record(state), create=facts, claim=claim))
-        return run_id
+        run_id, record = new_id(), self._record(state)
+        await self._orchestrator.propose(FlowRunProposal(run_id, record, create=facts, claim=claim))
+        return FlowRunRow(
+            id=run_id,
+            flow_id=facts.flow_id,
+            name=facts.name,
+            parameters=facts.parameters,
+            context=facts.context,
+            scheduled_start_time=facts.scheduled_start_time,
+            version=1,
+            state=record.name,
+            state_message=record.message,
+            state_start_time=record.start_time,
+            owner=claim,
+            lease_epoch=0,
+        )
 
     async def cancel_flow_run(self, flow_run_id: str) -> str:
         """The name of the state the run is in now: Cancelling if it was executing, else the final one. Raises NotFound."""

@@ -75,7 +75,7 @@ class Agent:
             if flow.storage is None or (row.owner is not None and not takeover):
                 return  # a script's own, or begun already
             graph = await self._catalog.find(flow)
-            await session.execute(graph, flow, run_id, takeover=takeover)
+            await session.execute(graph, flow, row, takeover=takeover)
         except TransitionRefused as error:
             _logger.info("flow run %s is left to its owner: %s", run_id, error)
         except PrefectliteError as error:

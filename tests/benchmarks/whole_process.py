@@ -16,11 +16,14 @@ from tests.scenarios.processes import Server, serving, wait_until
 PORT = 18_080
 REPEATS = 10
 _MEMORY = """
-import resource
+from pathlib import Path
 from tests.benchmarks.in_process import _fan, async_no_op
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+before = peak()
 _fan(async_no_op).run().raise_for_state()
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(before, peak())
 """
 _FLOW = """
 from prefectlite import Flow, task

@@ -54,7 +54,7 @@ class Scene:
     async def make(cls, session: Session) -> Scene:
         flow = await session.client.save_flow(FlowVersion(FLOW, "digest"))
         facts = FlowRunCreation(flow.id, "run", {}, {}, [], 0)
-        return cls(session, flow.task_ids["a-1"], await session.client.create_run(facts))
+        return cls(session, flow.task_ids["a-1"], (await session.client.create_run(facts)).id)
 
     async def claim(self, takeover: bool = False) -> int:
         verdict = await self.session.orchestrator.propose(
