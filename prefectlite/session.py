@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from prefectlite.client.local import LocalClient
@@ -15,10 +16,12 @@ from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
+from prefectlite.live.hints import Hint
 from prefectlite.names import run_name
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_reader import LocalRunReader
+from prefectlite.orchestrator.neighbours import Neighbours
 from prefectlite.orchestrator.owners import Owner
 from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.repository import flows
@@ -36,11 +39,13 @@ _FLOWS_REMEMBERED = 1_000
 class Session:
     """Everything it takes to run flows and to ask about them. Made by `open_session`; lives on one event loop."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock, owner: Owner) -> None:
+    def __init__(self, settings: Settings, database: Database, clock: Clock, owner: Owner, path: Path | None) -> None:
         self.settings, self.database, self.clock, self.owner = settings, database, clock, owner
         self.bus = Bus()
-        self.orchestrator = LocalOrchestrator(database, self.bus)
-        self.run_log = LocalRunLog(database, self.bus)
+        self.neighbours = Neighbours(path, owner.id, database, self.bus) if path else None
+        tell = self.neighbours.tell if self.neighbours else _tell_nobody
+        self.orchestrator = LocalOrchestrator(database, self.bus, tell)
+        self.run_log = LocalRunLog(database, self.bus, tell)
         self.client = LocalClient(database, self.orchestrator, clock)
         self.host = Host(owner.id, self.orchestrator, self.run_log, LocalRunReader(database), clock, settings)
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
@@ -120,23 +125,33 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
     database = await open_database(url, always_durable=settings.durability == "full")
     owner = Owner(path.with_name(path.name + ".owners") if path else None)
     try:
-        session = Session(settings, database, clock or SystemClock(), owner)
+        session = Session(settings, database, clock or SystemClock(), owner, path)
         with logging_installed(settings.log_level):
             async with asyncio.TaskGroup() as group:
                 writers = [group.create_task(session.orchestrator.run()), group.create_task(session.run_log.run())]
-                orders = group.create_task(session.follow_orders())
+                listeners = [group.create_task(session.follow_orders())]
+                if session.neighbours is not None:
+                    await session.neighbours.open()
+                    listeners.append(group.create_task(session.neighbours.run()))
                 try:
                     yield session
                 finally:
-                    orders.cancel()
+                    for listener in listeners:
+                        listener.cancel()
                     session.bus.close()
                     session.host.close()
                     session.run_log.aclose()
                     session.orchestrator.aclose()
                     await asyncio.wait(writers)
+                    if session.neighbours is not None:
+                        session.neighbours.close()
     finally:
         await database.aclose()
         owner.close()
+
+
+def _tell_nobody(hint: Hint) -> None:
+    """There is no other process that could see a database in memory."""
 
 
 def shown(values: dict[str, Any]) -> dict[str, Any]:

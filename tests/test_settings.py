@@ -113,7 +113,7 @@ def test_variables_of_others_are_left_alone(nothing: dict[str, str]) -> None:
 
 
 def test_a_misspelt_variable_is_not_passed_over(nothing: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match="PREFECTLITE_DATABSE_URL: unknown setting 'databse_url'; .*'database_url'"):
+    with pytest.raises(SettingsError, match=r"PREFECTLITE_DATABSE_URL: unknown setting 'databse_url'; .*'database_url'"):
         load_settings(nothing | {"PREFECTLITE_DATABSE_URL": "sqlite://:memory:"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from prefectlite.live.events import ALL_FLOW_RUNS, Event, StateChange, Topic
+from prefectlite.live.hints import Hint
 from prefectlite.records import StateRecord
 from prefectlite.repository import transitions
 from prefectlite.repository.database import Transaction
@@ -37,7 +38,7 @@ class Batch:
         self._task_moves: dict[str, tuple[TaskRunProposal, int, int | None]] = {}
         self._events: list[Event] = []
         await self._read(tx)
-        self._seq = await take_sequence(tx, len(self._proposals))
+        self._seq = first = await take_sequence(tx, len(self._proposals))
         for proposal in self._proposals:
             if isinstance(proposal, TaskRunProposal):
                 self._verdicts.append(self._decide_task_run(proposal))
@@ -49,6 +50,7 @@ class Batch:
             await transitions.append_task_run_states(tx, self._task_history)
         if self._flow_history:
             await transitions.append_flow_run_states(tx, self._flow_history)
+        self.hint = Hint(first, first + len(self._proposals) - 1, list(self._flow_runs))
         return self._verdicts, self._events
 
     async def _read(self, tx: Transaction) -> None:

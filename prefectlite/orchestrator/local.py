@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prefectlite.errors import StoreClosed
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import Event
+from prefectlite.live.hints import Hint
 from prefectlite.orchestrator.batch import Batch
 from prefectlite.repository.database import Database
 from prefectlite.rules.proposals import Proposal, TaskRunProposal, Verdict
@@ -23,11 +24,13 @@ _Pending = tuple[Proposal, "asyncio.Future[Verdict] | None"]
 class LocalOrchestrator:
     """An Orchestrator over a database of this process. Proposals that arrive together are committed together.
 
+    `tell` takes a hint of every commit, for other processes.
+
     `run()` must be running as a task of its own; it ends, everything committed, after `aclose()`.
     """
 
-    def __init__(self, database: Database, bus: Bus) -> None:
-        self._database, self._bus = database, bus
+    def __init__(self, database: Database, bus: Bus, tell: Callable[[Hint], None]) -> None:
+        self._database, self._bus, self._tell = database, bus, tell
         self._pending: list[_Pending] = []
         self._wanted = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -80,6 +83,7 @@ class LocalOrchestrator:
             for one in pending:  # one that cannot be written must not take the others with it
                 await self._commit([one])
             return
+        self._tell(batch.hint)
         self._deliver(pending, verdicts, events)
 
     def _deliver(self, pending: Sequence[_Pending], verdicts: Sequence[Verdict], events: Sequence[Event]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import LogLine
+from prefectlite.live.hints import Hint
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.logs import append_lines
@@ -22,8 +24,8 @@ _logger = logging.getLogger("prefectlite.log")
 class LocalRunLog:
     """A RunLog over a database of this process. `run()` must be running as a task of its own."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
-        self._database, self._bus = database, bus
+    def __init__(self, database: Database, bus: Bus, tell: Callable[[Hint], None]) -> None:
+        self._database, self._bus, self._tell = database, bus, tell
         self._loop = asyncio.get_running_loop()
         self._lines: list[LogRow] = []
         self._lock = threading.Lock()
@@ -96,4 +98,6 @@ class LocalRunLog:
             for line in batch:  # one line that cannot be written must not take the others with it
                 await self._write_batch([line])
             return
+        run_ids = list({line.flow_run_id for line in batch})
+        self._tell(Hint(first, first + len(batch) - 1, run_ids, logs=True))
         self._bus.publish(LogLine(first + n, line) for n, line in enumerate(batch))

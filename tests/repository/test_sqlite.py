@@ -18,6 +18,7 @@ import pytest_asyncio
 from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
 from prefectlite.repository import sqlite
 from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.locks import FileLock
 from prefectlite.repository.sqlite import READERS, SqliteDatabase, open_sqlite
 
 PATIENCE = 10  # seconds; nothing here waits that long unless it fails
@@ -541,9 +542,14 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
 """
 
 
-def process(path: Path, kind: str, count: int = 0) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def process(path: Path, kind: str, count: int = 0) -> Iterator[subprocess.Popen[str]]:
     arguments = [sys.executable, "-W", "ignore", "-c", PROCESS, str(path), kind, str(count)]
-    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -566,6 +572,18 @@ async def test_processes_write_one_file_together(path: Path) -> None:
     assert (one.returncode, other.returncode) == (0, 0)
     assert await database.read("SELECT value FROM counter") == [(300,)]
     await database.aclose()
+
+
+@pytest.mark.asyncio
+async def test_writers_wait_for_the_lock_file_and_readers_do_not(file: SqliteDatabase, path: Path) -> None:
+    lock = FileLock(path.with_name("test.sqlite.lock"))  # as another process would hold it
+    with lock:
+        writing = asyncio.create_task(file.write(insert("one")))
+        assert await names(file) == []
+        assert not writing.done()
+    await writing
+    assert await names(file) == ["one"]
+    lock.close()
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,31 @@
+"""What processes that share a database tell each other: where in the record there is something new."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """One commit of another process: the states (or log lines) `first` to `last` concern these flow runs."""
+
+    first: int
+    last: int
+    flow_run_ids: list[str]
+    logs: bool = False
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What is sent at once; `sender` is the name of its socket, and `leaving` its last word."""
+
+    sender: str
+    hints: list[Hint] = []
+    greeting: bool = False
+    leaving: bool = False
+
+
+def merged(hints: list[Hint], new: Hint) -> list[Hint]:
+    """`hints` and one more; commits that follow each other without a gap become one hint."""
+    if hints and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs:
+        ids = list(dict.fromkeys([*hints[-1].flow_run_ids, *new.flow_run_ids]))
+        return [*hints[:-1], Hint(hints[-1].first, new.last, ids, new.logs)]
+    return [*hints, new]
