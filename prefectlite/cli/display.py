@@ -100,8 +100,7 @@ class LiveDisplay:
             yield
 
     def changed(self, view: RunView, change: Change) -> None:
-        if change.task is not None and change.index >= 0 and issubclass(BY_NAME[change.state.name], Failed):
-            self._console.print(Text(f"✗ {change.task.name}[{change.index}]  {change.state.message or ''}", style="red"))
+        """Nothing to print: the table is drawn again, and what failed is in the log."""
 
     def line(self, view: RunView, row: LogRow) -> None:
         at = f"{from_micros(row.timestamp).astimezone():%H:%M:%S}"

@@ -72,8 +72,8 @@ class RunView:
         task = self.tasks[event.task_id]
         index = -1 if event.map_index is None else event.map_index
         task.enter(index, event.state)
-        if event.task_run_id is not None and index < 0:
-            self.names[event.task_run_id] = task.name
+        if event.task_run_id is not None:
+            self.names[event.task_run_id] = task.name if index < 0 else f"{task.name}[{index}]"
         return Change(task, index, event.state)
 
     async def read_again(self, database: Database) -> None:

@@ -43,6 +43,9 @@ class Edge:
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[Any, ...]:  # the hash is made of addresses: elsewhere it is another one
+        return Edge, (self.upstream_task, self.downstream_task, self.key, self.mapped, self.flattened)
+
     def _fields(self) -> tuple[int, int, str | None, bool, bool]:
         return id(self.upstream_task), id(self.downstream_task), self.key, self.mapped, self.flattened
 

@@ -176,7 +176,6 @@ def test_the_same_months_give_the_same_bytes(flights: ModuleType, tmp_path: Path
     _check(database, report, _figures(2))
 
 
-@pytest.mark.xfail(reason="results of classes that a flow's own file defines are not recorded", strict=False)
 def test_from_the_command_line_nothing_warns(tmp_path: Path) -> None:
     database, report = tmp_path / "flights.sqlite", tmp_path / "flights.md"
     parameters = ("-p", f"database={database}", "-p", f"report={report}", "-p", "months=[2]")

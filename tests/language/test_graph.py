@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pickle
 from itertools import pairwise
 from typing import Any
 
+import cloudpickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,6 +167,18 @@ def test_edges_are_equal_when_all_of_them_is() -> None:
     assert Edge(a, b) != "edge"
     assert repr(Edge(a, b, "x", True)) == "<Edge x mapped: a to b>"
     assert repr(Edge(a, b)) == "<Edge: a to b>"
+
+
+def test_a_graph_survives_pickle_with_all_its_answers() -> None:
+    graph = Graph("g")
+    chain(graph, "a", "b", "c")
+    restored: Graph = pickle.loads(cloudpickle.dumps(graph))
+    assert [task.name for task in restored.sorted_tasks()] == ["a", "b", "c"]
+    for edge in restored.edges:
+        assert Edge(edge.upstream_task, edge.downstream_task) in restored.edges
+        before = restored.revision
+        restored.add_edge(edge.upstream_task, edge.downstream_task)
+        assert (len(restored.edges), restored.revision) == (2, before + 1)
 
 
 def test_the_same_edge_again_changes_nothing() -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -328,6 +329,26 @@ async def test_the_commit_itself_is_inside(file: SqliteDatabase) -> None:
         "COMMIT",
         "PRAGMA synchronous=NORMAL",
     ]
+
+
+@pytest.mark.asyncio
+async def test_the_last_commit_before_a_long_wait_is_synced_too(
+    file: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "SYNC_INTERVAL", 0.3)
+    synced = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def heard(statement: str) -> None:
+        if statement == "PRAGMA synchronous=NORMAL":
+            loop.call_soon_threadsafe(synced.set)
+
+    assert file._writer is not None
+    file._synced_at = time.monotonic()  # so that this commit is not a durable one
+    await file._writer.run(lambda connection: connection.set_trace_callback(heard))
+    await file.write(insert("one"))
+    async with asyncio.timeout(5):
+        await synced.wait()
 
 
 @pytest.mark.asyncio
