@@ -8,6 +8,7 @@ PrefectliteError
 ├── ParameterError            parameters missing or unknown (also a ValueError)
 ├── RunNotStartedError        a FlowRun was read before it was awaited
 ├── RunFailedError            raised by `FlowRun.raise_for_state()`
+├── RunInterrupted            the session closed before the run ended; it can be taken up again
 ├── FlowLoadError             a flow's file or module cannot be used
 │   ├── FlowSourceMissing     the file, module or flow is not there
 │   └── FlowImportError       importing it raised
@@ -81,6 +82,13 @@ class RunFailedError(PrefectliteError):
 
     code = "RUN_FAILED"
     exit_code = 1
+
+
+class RunInterrupted(PrefectliteError):
+    """The session that executed a run was closed before the run ended; its record is as it was, to be taken up again."""
+
+    code = "RUN_INTERRUPTED"
+    exit_code = 75
 
 
 class FlowLoadError(PrefectliteError):

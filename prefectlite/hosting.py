@@ -13,10 +13,12 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from prefectlite.clock import Clock
 from prefectlite.contexts import active_session
+from prefectlite.errors import RunInterrupted
 from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
 
@@ -59,15 +61,21 @@ class SessionHost:
         self.loop.call_soon_threadsafe(begin)
         return outcome
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be joined."""
+        return self._users > 0 and not self.closed.done()
+
     def leave(self) -> bool:
         """Use the session no longer. True when that was the last use: `closed` is done once everything is put away."""
         with _lock:
             self._users -= 1
             last = self._users == 0
-            if last:
-                _open.pop(self.url, None)
+            if last and _open.get(self.url) is self:
+                del _open[self.url]
         if last:
-            self.loop.call_soon_threadsafe(self._leave.set)
+            with suppress(RuntimeError):  # the loop was closed, and the session with it
+                self.loop.call_soon_threadsafe(self._leave.set)
         return last
 
     async def _work(
@@ -75,10 +83,11 @@ class SessionHost:
     ) -> None:
         try:
             outcome.set_result(await work(await self.session()))
+        except asyncio.CancelledError:
+            outcome.set_exception(RunInterrupted(f"The session of {self.url} was closed before the run ended"))
+            raise
         except BaseException as error:
             outcome.set_exception(error)
-            if isinstance(error, asyncio.CancelledError):
-                raise
 
     async def _live(self) -> None:
         try:
@@ -127,7 +136,7 @@ def joinable(settings: Settings) -> bool:
 
 def _found(settings: Settings) -> SessionHost | None:
     candidates = [active_session.get(), *_on_this_loop(), _open.get(settings.resolved_database_url())]
-    return next((host for host in candidates if host is not None and host._users > 0), None)
+    return next((host for host in candidates if host is not None and host.is_open), None)
 
 
 def _on_this_loop() -> list[SessionHost]:

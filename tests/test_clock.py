@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.clock import SystemClock, from_micros, sleep_until, to_micros
@@ -31,6 +31,7 @@ class FastClock:
         self.slept.append(seconds)
 
 
+@settings(deadline=None)
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_a_moment_survives(moment: datetime) -> None:
     restored = from_micros(to_micros(moment))
@@ -38,21 +39,25 @@ def test_a_moment_survives(moment: datetime) -> None:
     assert restored.tzinfo is UTC
 
 
+@settings(deadline=None)
 @given(st.integers(to_micros(datetime.min), to_micros(datetime.max)))
 def test_microseconds_survive(micros: int) -> None:
     assert to_micros(from_micros(micros)) == micros
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=OFFSETS))
 def test_the_zone_does_not_matter(moment: datetime) -> None:
     assert to_micros(moment) == to_micros(moment.astimezone(UTC))
 
 
+@settings(deadline=None)
 @given(st.datetimes())
 def test_naive_means_utc(moment: datetime) -> None:
     assert to_micros(moment) == to_micros(moment.replace(tzinfo=UTC))
 
 
+@settings(deadline=None)
 @given(st.tuples(st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC))))
 def test_order_is_kept(moments: tuple[datetime, datetime]) -> None:
     one, other = moments

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import RFC_4122, UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite import ids
@@ -46,6 +46,7 @@ def test_grows_when_the_wall_clock_goes_back(monkeypatch: pytest.MonkeyPatch) ->
     assert [first, *later] == sorted({first, *later})
 
 
+@settings(deadline=None)
 @given(micros=st.integers(0, 2**47 * 1000 - 1), noise=st.binary(min_size=8, max_size=8))
 def test_is_valid_at_any_time_with_any_noise(micros: int, noise: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite import states
@@ -51,6 +51,7 @@ def recordable(draw: st.DrawFn, depth: int = 2) -> State:
     return BY_NAME[name](draw(st.none() | ENCODABLE), context=context, **fields)
 
 
+@settings(deadline=None)
 @given(recordable())
 def test_a_state_survives(state: State) -> None:
     restored = restore_state(record_state(state, "id", NOW))
@@ -63,6 +64,7 @@ def test_a_state_survives(state: State) -> None:
         inner, expected = getattr(inner, "state", None), getattr(expected, "state", None)
 
 
+@settings(deadline=None)
 @given(recordable())
 def test_a_record_is_plain_data(state: State) -> None:
     record = record_state(state, "id", NOW)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from prefectlite import Flow, Runtime, task
-from prefectlite.errors import StoreUnavailable
+from prefectlite import Flow, FlowRun, Runtime, task
+from prefectlite.errors import RunInterrupted, StoreUnavailable
 from prefectlite.settings import Settings
+from tests.scenarios.processes import rows
 
 pytestmark = pytest.mark.asyncio
 
@@ -104,26 +106,41 @@ async def test_allowed_hosts(database_url: str) -> None:
             await ask(runtime, "{ hello }", host="evil.example.com")
 
 
-async def test_an_application_that_is_cancelled_leaves_its_runs_to_be_taken_up(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'cancelled.sqlite'}"
-    begun = asyncio.Event()
+@task
+async def wait() -> None:
+    BEGUN.set()
+    await asyncio.sleep(3600)
 
-    @task
-    async def wait() -> None:
-        begun.set()
-        await asyncio.sleep(3600)
 
-    with Flow("waits") as waits:
-        wait()
+BEGUN = threading.Event()
+with Flow("waits") as WAITS:
+    wait()
 
-    async def application() -> None:
-        async with Runtime(flows=[waits], database_url=url):
-            waits.run().detach()
-            await asyncio.sleep(3600)
 
-    running = asyncio.create_task(application())
-    await begun.wait()
-    running.cancel()
-    await asyncio.wait([running])
+async def test_a_detached_run_outlives_the_runtime_it_began_in(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'outlives.sqlite'}"
+    BEGUN.clear()
+    async with Runtime(flows=[WAITS], database_url=url):
+        run = WAITS.run().detach()
+        await asyncio.to_thread(BEGUN.wait, 10)
     async with Runtime(database_url=url, agent=False) as runtime:
         assert await runtime.session.database.read("SELECT state FROM flow_run") == [("Running",)]
+        run.cancel()
+        assert (await run).state.name == "Cancelled"
+
+
+def ended_loop() -> FlowRun:
+    async def main() -> FlowRun:
+        run = WAITS.run().detach()
+        await asyncio.to_thread(BEGUN.wait, 10)
+        return run
+
+    return asyncio.run(main())
+
+
+async def test_a_loop_that_ends_leaves_its_runs_to_be_taken_up(tmp_path: Path) -> None:
+    BEGUN.clear()
+    run = await asyncio.to_thread(ended_loop)
+    assert rows(tmp_path / "test.sqlite", "SELECT state FROM flow_run") == [("Running",)]
+    with pytest.raises(RunInterrupted, match="closed before the run ended"):
+        await run

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import platformdirs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.errors import SettingsError
@@ -80,6 +80,7 @@ def test_each_place_wins_over_the_one_before(name: str, configure: Configure) ->
     assert getattr(load_settings(environ, **{name: one}), name) == one
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["file", "variable", "call"]), unique=True), st.permutations(FIELDS), st.integers(1, 5))
 def test_places_add_up(tmp_path_factory: Any, places: list[str], names: list[str], each: int) -> None:
     path = tmp_path_factory.mktemp("settings") / "config.toml"

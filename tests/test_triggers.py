@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite import triggers
@@ -54,6 +54,7 @@ def test_what_each_accepts(name: str, yes: list[list[type[State]]], no: list[lis
 
 
 @pytest.mark.parametrize("name", ALL)
+@settings(deadline=None)
 @given(kinds=st.lists(st.sampled_from([S, F, K, T, C]), min_size=1, max_size=4), rest=st.sampled_from([S, F, K]))
 def test_the_children_of_a_mapped_task_count_one_by_one(name: str, kinds: list[type[State]], rest: type[State]) -> None:
     children = [kind() for kind in kinds]
@@ -67,6 +68,7 @@ def test_a_mapped_task_without_children_counts_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+@settings(deadline=None)
 @given(kinds=st.lists(st.sampled_from([S, F, K, T, C, P]), max_size=5), data=st.data())
 def test_the_order_does_not_matter(name: str, kinds: list[type[State]], data: st.DataObject) -> None:
     states = [kind() for kind in kinds]

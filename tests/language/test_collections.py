@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite import Flow, Task, task, unmapped
@@ -48,6 +48,7 @@ def evaluate(flow: Flow, wanted: Task) -> Any:
     return results[wanted]
 
 
+@settings(deadline=None)
 @given(NESTED)
 def test_any_nesting_of_tasks_has_the_value_it_shows(value: Any) -> None:
     with Flow("f") as flow:

@@ -6,7 +6,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite import Parameter, Task
@@ -42,6 +42,7 @@ def dags(draw: st.DrawFn) -> tuple[Graph, list[Task], set[tuple[int, int]]]:
     return graph, steps, edges
 
 
+@settings(deadline=None)
 @given(dags())
 def test_sorted_tasks_is_a_topological_order(made: tuple[Graph, list[Task], set[tuple[int, int]]]) -> None:
     graph, steps, edges = made
@@ -53,6 +54,7 @@ def test_sorted_tasks_is_a_topological_order(made: tuple[Graph, list[Task], set[
     assert graph.sorted_tasks() == order
 
 
+@settings(deadline=None)
 @given(dags())
 def test_questions_agree_with_the_edges(made: tuple[Graph, list[Task], set[tuple[int, int]]]) -> None:
     graph, steps, edges = made
@@ -65,6 +67,7 @@ def test_questions_agree_with_the_edges(made: tuple[Graph, list[Task], set[tuple
     assert graph.terminal_tasks() == {step for step in steps if not graph.downstream_tasks(step)}
 
 
+@settings(deadline=None)
 @given(dags(), st.data())
 def test_a_cycle_is_reported_with_its_path(
     made: tuple[Graph, list[Task], set[tuple[int, int]]], data: st.DataObject
@@ -116,6 +119,7 @@ def test_slugs_count_per_name_and_tags() -> None:
     assert len(set(graph.slugs.values())) == len(tasks)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["a", "a-1", "b"]), st.sampled_from([None, "a-1", "a-2", "a-1-1"])), max_size=8))
 def test_slugs_never_meet(made: list[tuple[str, str | None]]) -> None:
     graph = Graph("g")

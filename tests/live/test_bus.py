@@ -6,7 +6,7 @@ import weakref
 from collections import deque
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.live.bus import Bus, Subscription
@@ -43,6 +43,7 @@ async def test_topics() -> None:
     assert [await rest(subscription) for subscription in subscriptions] == [[1, 4], [1, 2], [4, 5], [3], [6], []]
 
 
+@settings(deadline=None)
 @given(
     capacity=st.integers(1, 5),
     steps=st.lists(st.integers(0, 8) | st.just("read") | st.just("ask"), max_size=25),

@@ -137,7 +137,13 @@ def test_a_process_that_is_killed_lets_go(lock: FileLock, path: Path) -> None:
 SPAWNING = (
     "import subprocess\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], stdin=-3, stdout=-3)\n"
 )
-FORKING = "if not os.fork():\n    os.close(0), os.close(1), time.sleep(60)\n    os._exit(0)\n"
+FORKING = """
+reader, writer = os.pipe()
+if not os.fork():
+    os.close(0), os.close(1), os.write(writer, b"x"), time.sleep(60)
+    os._exit(0)
+os.read(reader, 1)  # the child is on its way
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")

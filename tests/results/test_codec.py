@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite import states
@@ -104,6 +104,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_any_value_survives(value: Any) -> None:
     record = encode(value, LIMIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.records import StateRecord
@@ -159,6 +159,7 @@ def test_who_executes(name: str) -> None:
 # -- whatever comes -------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     state=st.sampled_from(sorted(BY_NAME)),
     owner=st.none() | st.just("me"),

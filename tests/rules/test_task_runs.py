@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.records import StateRecord
@@ -104,6 +104,7 @@ def test_a_cancelled_flow_run_tells_its_executor_with_every_answer(version: int 
     assert decide(snapshot, parent(), propose(lease=2)) == Accept((version or 0) + 1, Order.GO_ON)
 
 
+@settings(deadline=None)
 @given(
     before=st.none() | st.sampled_from(sorted(BY_NAME)),
     version=st.integers(1, 20),
