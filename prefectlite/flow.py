@@ -39,6 +39,8 @@ class Flow(Graph):
     def __init__(self, name: str) -> None:
         if not name:
             raise FlowError("A name must be provided for the flow.")
+        if not name.isprintable():
+            raise FlowError(f"The name of a flow must be printable text, not {name!r}")
         super().__init__(name)
         self.made_in = _module_file(_caller())
         self._tokens: list[Token[Any]] = []

@@ -32,6 +32,7 @@ from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
 from prefectlite.states import State
 
+_FIRST_HUGE_INT = 2**63
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
 
@@ -156,14 +157,26 @@ def _tell_nobody(hint: Hint) -> None:
 
 def shown(values: dict[str, Any]) -> dict[str, Any]:
     """`values` as JSON can hold them: what it cannot is shown by its repr."""
-    return {str(key): _shown(value) for key, value in values.items()}
+    return {_text(str(key)): _shown(value) for key, value in values.items()}
 
 
 def _shown(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, int) and abs(value) >= _FIRST_HUGE_INT:
+        return hex(value)  # decimal digits have a limit, and readers of JSON round such numbers
+    if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, list | tuple):
         return [_shown(item) for item in value]
     if isinstance(value, dict):
         return shown(value)
-    return repr(value)
+    try:
+        return _text(repr(value))
+    except Exception:
+        return f"{type(value).__name__} (its repr raises)"
+
+
+def _text(value: str) -> str:
+    # A lone surrogate is the one thing in a str that JSON in UTF-8 cannot hold.
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")

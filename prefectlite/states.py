@@ -226,6 +226,8 @@ class ValidationFailed(Failed):
 
 
 def _aware(moment: datetime | None) -> datetime | None:
+    if moment is not None and not isinstance(moment, datetime):
+        raise TypeError(f"a moment must be a datetime, not {moment!r}")
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
@@ -41,15 +42,18 @@ class Caller:
         """The outcome of the task's `run(**arguments)`. Only a cancellation of the engine's own gets out of here."""
         try:
             if unit.node.task.is_async:
-                return await self._on_the_loop(unit, arguments)
-            return await self._in_a_thread(unit, arguments)
+                return await self._on_the_loop(unit, unit.node.task.run(**arguments))
+            outcome = await self._in_a_thread(unit, arguments)
+            if inspect.iscoroutine(outcome.state.result):  # a plain function around an async one
+                return await self._on_the_loop(unit, outcome.state.result)
+            return outcome
         except _TimedOut:
             error = TimeoutError(f"longer than {unit.node.timeout} s")
             return Outcome(TimedOut("Task timed out during execution.", error), None)
 
-    async def _on_the_loop(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
+    async def _on_the_loop(self, unit: Unit, call: Coroutine[Any, Any, Any]) -> Outcome:
         try:
-            value = await _in_time(unit.node.task.run(**arguments), unit.node.timeout)
+            value = await _in_time(call, unit.node.timeout)
         except _TimedOut:
             raise
         except BaseException as error:
@@ -96,7 +100,9 @@ class Caller:
         return Outcome(error.state, self._record(unit, error.state.result) if has_result else None)
 
     def _record(self, unit: Unit, value: Any) -> ResultRecord:
-        return codec.ABSENT if unit.node.task.checkpoint is False else self._encode(unit, value)
+        if unit.node.task.checkpoint is False or inspect.iscoroutine(value):
+            return codec.ABSENT
+        return self._encode(unit, value)
 
     def _encode(self, unit: Unit, value: Any) -> ResultRecord:
         try:

@@ -83,10 +83,10 @@ class Batch:
         run_id, state = proposal.run_id, proposal.state
         snapshot = self._flow_runs.get(run_id)
         verdict = flow_runs.decide(snapshot, proposal)
+        if not isinstance(verdict, Accept | Replace) or (snapshot is not None and snapshot.version == verdict.version):
+            return verdict  # refused, or said before
         if isinstance(verdict, Replace):
             state = verdict.state
-        elif not isinstance(verdict, Accept) or (snapshot is not None and snapshot.version == verdict.version):
-            return verdict  # refused, or said before
         if snapshot is None:
             assert proposal.create is not None
             await transitions.create_flow_run(tx, run_id, proposal.create, proposal.claim, state)

@@ -67,6 +67,11 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
     if current is not None and current[4] == flow.digest and _loads(current[5]) == flow.storage:
         return await _with_tasks(tx, current)
     if flow.project_id is None and (same := await _unregistered(tx, flow.digest)):
+        await tx.execute(
+            "UPDATE flow SET archived = CASE WHEN id = $1 THEN 0 ELSE 1 END WHERE version_group_id ="
+            " (SELECT version_group_id FROM flow WHERE id = $1)",
+            (same[0],),
+        )
         return await _with_tasks(tx, same)
     version, group = 1, flow.version_group_id or new_id()
     if current is not None:
@@ -101,20 +106,23 @@ async def flow_by_id(database: Database, flow_id: str) -> FlowRow:
 async def flow_for_run(tx: Transaction, flow_id: str | None, version_group_id: str | None) -> tuple[str, str, list[Any]]:
     """(id, name, parameters) of the flow to run: this one, or the newest of a group. Raises NotFound or BadRequest."""
     if flow_id is not None:
-        rows = await tx.fetch("SELECT id, name, parameters, archived FROM flow WHERE id = $1", (flow_id,))
+        rows = await tx.fetch("SELECT id, name, parameters, archived, project_id FROM flow WHERE id = $1", (flow_id,))
         if not rows:
             raise NotFound(f"Flow {flow_id} not found")
         if rows[0][3]:
             raise BadRequest(f"Flow {flow_id} is archived: run its newest version")
     else:
         rows = await tx.fetch(
-            "SELECT id, name, parameters, archived FROM flow WHERE version_group_id = $1 AND archived = 0"
+            "SELECT id, name, parameters, archived, project_id FROM flow WHERE version_group_id = $1 AND archived = 0"
             " ORDER BY version DESC LIMIT 1",
             (version_group_id,),
         )
         if not rows:
             raise NotFound(f"Version group {version_group_id} has no unarchived flows.")
-    return rows[0][0], rows[0][1], _loads(rows[0][2])
+    found_id, name, parameters, _, project_id = rows[0]
+    if project_id is None:
+        raise BadRequest(f"Flow {name!r} was only run from a script, so that no server knows its code: register it")
+    return found_id, name, _loads(parameters)
 
 
 async def _current(tx: Transaction, flow: FlowVersion, name: str) -> Row | None:

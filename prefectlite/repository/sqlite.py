@@ -49,7 +49,12 @@ class _Connection(aiosqlite.Connection):
 
 async def _connected(connector: Callable[[], sqlite3.Connection]) -> _Connection:
     connection = _Connection(connector)
-    await connection
+    opening = asyncio.ensure_future(connection)
+    try:
+        await asyncio.shield(opening)
+    except asyncio.CancelledError:  # cancelled halfway, it would be connected and never closed
+        opening.add_done_callback(lambda _: connection.stop())
+        raise
     return connection
 
 

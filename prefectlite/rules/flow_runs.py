@@ -29,6 +29,8 @@ def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal) -> Verdi
             return Refuse("NOT_FOUND", f"State update failed for flow run ID {proposal.run_id}: there is no such run")
         return Accept(1)
     if snapshot.last_state_id == proposal.state.id:
+        if snapshot.state != proposal.state.name:  # the first answer was a replacement
+            return Replace(msgspec.structs.replace(proposal.state, name=snapshot.state), snapshot.version)
         return Accept(snapshot.version, _order(snapshot), snapshot.lease_epoch if proposal.claim else None)
     if refusal := _refusal(snapshot, proposal):
         return refusal

@@ -243,7 +243,7 @@ async def test_a_deeply_nested_condition_is_refused(http: httpx.AsyncClient) -> 
     query = "query q($w: flow_run_bool_exp) { flow_run(where: $w) { id } }"
     answer = (await http.post("/graphql", json={"query": query, "variables": {"w": where}})).json()
     assert "16 deep" in answer["errors"][0]["message"]
-    body = b'{"query": "{ hello }", "variables": {"w": ' + b'{"_not":' * 5_000 + b"{}" + b"}" * 5_000 + b"}}"
+    body = b'{"query": "{ hello }", "variables": {"w": ' + b'{"_not":' * 200_000 + b"{}" + b"}" * 200_000 + b"}}"
     response = await http.post("/graphql", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert "nested too deeply" in response.json()["errors"][0]["message"]

@@ -360,6 +360,28 @@ async def test_no_exception_of_user_code_gets_out(runtime: Runtime, error: BaseE
     assert (await flow.run()).is_failed(), "the session lives on"
 
 
+async def test_a_plain_function_around_an_async_one_is_awaited(runtime: Runtime) -> None:
+    async def twice(x: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * x
+
+    @task
+    def wrapped(x: int) -> Any:
+        return twice(x)
+
+    with Flow("wrapped") as flow:
+        result = wrapped(4)
+    assert (await flow.run())[result] == 8
+
+
+async def test_values_that_json_cannot_hold_are_no_trouble(runtime: Runtime) -> None:
+    with Flow("values") as flow:
+        result = echo(Parameter("value"))
+    value = {"surrogate": "\ud800", "set": {1}, "nan": float("nan"), "huge": 10**5000, 5: "number"}
+    run = await flow.run(value=value)
+    assert run[result] is value
+
+
 async def test_signals_become_states(runtime: Runtime) -> None:
     @task
     def succeed() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - before a test gives up the right to read the library
 import contextlib
 import os
 import random

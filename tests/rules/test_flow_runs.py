@@ -121,6 +121,12 @@ def test_a_run_has_one_owner(owner: str) -> None:
     assert reason == "flow run run is executed by another process"
 
 
+def test_a_repeated_claim_that_found_the_run_cancelled_is_answered_so_again() -> None:
+    verdict = decide(FlowRunSnapshot(4, "Cancelled", None, 2, "new"), propose("Running", claim="me"))
+    assert isinstance(verdict, Replace)
+    assert (verdict.state.name, verdict.version) == ("Cancelled", 4)
+
+
 def test_who_made_a_run_for_itself_begins_it_once() -> None:
     assert decide(run("Scheduled", owner="me"), propose("Running", claim="me")) == Accept(4, lease=3)
     refused(decide(run("Scheduled", owner="me"), propose("Running", claim="somebody")), "OWNED")
