@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
 from prefectlite.ids import new_id
-from prefectlite.language.serialized import digest_of
+from prefectlite.language.serialized import complete, digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord, record_state
@@ -64,7 +62,7 @@ class LocalClient:
         content = dict(serialized_flow)
         storage = content.pop("storage", None)
         code = content.pop("digest", None)
-        _check_serialized(content)
+        complete(content)
         digest = idempotency_key or code or digest_of(content)
         row = await self.save_flow(FlowVersion(content, digest, project_id, storage, description, version_group_id))
         return row.id
@@ -180,53 +178,3 @@ def _complete(flow_name: str, known: list[dict[str, Any]], given: dict[str, Any]
     if missing := sorted(name for name, parameter in names.items() if parameter["required"] and name not in given):
         raise ParameterError(f"Required parameters were not supplied: {', '.join(missing)} (flow {flow_name!r})")
     return {name: parameter["default"] for name, parameter in names.items() if not parameter["required"]} | given
-
-
-class _SerializedTask(msgspec.Struct):
-    slug: str
-    name: str
-
-
-class _SerializedEdge(msgspec.Struct):
-    upstream: str
-    downstream: str
-
-
-class _SerializedFlow(msgspec.Struct):
-    name: str
-    parameters: list[dict[str, Any]]
-    tasks: list[_SerializedTask]
-    edges: list[_SerializedEdge]
-
-
-_TASK_DEFAULTS: dict[str, Any] = {
-    "type": "",
-    "mapped": False,
-    "max_retries": 0,
-    "retry_delay": None,
-    "timeout": None,
-    "trigger": "all_successful",
-    "is_root_task": False,
-    "is_terminal_task": False,
-    "is_reference_task": False,
-    "tags": [],
-}
-
-
-def _check_serialized(content: dict[str, Any]) -> None:
-    """Raises BadRequest if `content` does not describe a flow; fills in what a task may leave out."""
-    content.setdefault("parameters", [])
-    content.setdefault("tasks", [])
-    content.setdefault("edges", [])
-    try:
-        flow = msgspec.convert(content, _SerializedFlow)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"serialized_flow does not describe a flow: {error}") from None
-    slugs = {task.slug for task in flow.tasks}
-    for edge in flow.edges:
-        if not {edge.upstream, edge.downstream} <= slugs:
-            raise BadRequest(
-                "Edges could not be registered - some edges reference tasks that do not exist within this flow."
-            )
-    content["tasks"] = [{**_TASK_DEFAULTS, **task} for task in content["tasks"]]
-    content["edges"] = [{"key": None, "mapped": False, **edge} for edge in content["edges"]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from prefectlite.errors import BadRequest
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
 from prefectlite.language.task import Task
@@ -73,3 +74,53 @@ def _shown(value: Any) -> str:
 
 def _micros(duration: timedelta | None) -> int | None:
     return None if duration is None else duration // timedelta(microseconds=1)
+
+
+class _SerializedTask(msgspec.Struct):
+    slug: str
+    name: str
+
+
+class _SerializedEdge(msgspec.Struct):
+    upstream: str
+    downstream: str
+
+
+class _SerializedFlow(msgspec.Struct):
+    name: str
+    parameters: list[dict[str, Any]]
+    tasks: list[_SerializedTask]
+    edges: list[_SerializedEdge]
+
+
+_TASK_DEFAULTS: dict[str, Any] = {
+    "type": "",
+    "mapped": False,
+    "max_retries": 0,
+    "retry_delay": None,
+    "timeout": None,
+    "trigger": "all_successful",
+    "is_root_task": False,
+    "is_terminal_task": False,
+    "is_reference_task": False,
+    "tags": [],
+}
+
+
+def complete(content: dict[str, Any]) -> None:
+    """Fill in what a serialized flow from elsewhere may leave out. Raises BadRequest if it does not describe a flow."""
+    content.setdefault("parameters", [])
+    content.setdefault("tasks", [])
+    content.setdefault("edges", [])
+    try:
+        flow = msgspec.convert(content, _SerializedFlow)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"serialized_flow does not describe a flow: {error}") from None
+    slugs = {task.slug for task in flow.tasks}
+    for edge in flow.edges:
+        if not {edge.upstream, edge.downstream} <= slugs:
+            raise BadRequest(
+                "Edges could not be registered - some edges reference tasks that do not exist within this flow."
+            )
+    content["tasks"] = [{**_TASK_DEFAULTS, **task} for task in content["tasks"]]
+    content["edges"] = [{"key": None, "mapped": False, **edge} for edge in content["edges"]]
