@@ -23,7 +23,7 @@ from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_reader import LocalRunReader
 from prefectlite.orchestrator.neighbours import Neighbours
 from prefectlite.orchestrator.owners import Owner
-from prefectlite.records import FlowRow, FlowRunRow
+from prefectlite.records import FlowRow, FlowRunRow, restore_state
 from prefectlite.repository import flows
 from prefectlite.repository.database import Database
 from prefectlite.repository.flows import FlowVersion
@@ -74,11 +74,11 @@ class Session:
         run: FlowRunRow,
         parameters: dict[str, Any] | None = None,
         *,
-        takeover: bool = False,
+        takeover_from: str | None = None,
     ) -> State:
         """The final state of a run that is in the record, executed here; `parameters` are the recorded ones if not given."""
         values = run.parameters if parameters is None else parameters
-        return await self.host.execute(graph, flow.task_ids, run, values, takeover=takeover)
+        return await self.host.execute(graph, flow.task_ids, run, values, takeover_from=takeover_from)
 
     async def flow(self, flow_id: str) -> FlowRow:
         """One version of a flow. Raises NotFound."""
@@ -108,11 +108,13 @@ class Session:
             raise
 
     async def follow_orders(self) -> None:
-        """Cancel the runs of this process that somebody asked to be cancelled."""
+        """Stop the runs of this process that somebody asked to be cancelled, or ended by hand."""
         with self.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             async for event in subscription:
                 if isinstance(event, StateChange) and event.state.name == "Cancelling":
                     self.host.cancel(event.flow_run_id)
+                elif isinstance(event, StateChange) and event.state.is_finished:
+                    self.host.cancel(event.flow_run_id, restore_state(event.state))
 
 
 @asynccontextmanager

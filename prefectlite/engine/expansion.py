@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefectlite.engine.units import Unit
@@ -15,6 +16,13 @@ SKIP_MESSAGE = (
 
 def expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     """The state of a mapped task whose upstreams are ready: Mapped with the number of its children, or why it has none."""
+    try:
+        return _expand(parent, units, limit)
+    except Exception as error:  # what is mapped over is the user's, and so is its length
+        return Failed(f"Unexpected error while mapping: {error!r}", error)
+
+
+def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     widths: list[int] = []
     usable = False
     for edge in parent.node.edges:
@@ -62,4 +70,4 @@ def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit
 
 def _can_be_mapped(value: Any) -> bool:
     # A dict has elements by key, not by number; a generator or a set has none that can be addressed.
-    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, dict)
+    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, Mapping)

@@ -190,12 +190,28 @@ class FlowRunExecution:
         try:
             await run_unit(self, unit)
         except asyncio.CancelledError:
-            if self._stop_reason == "cancel":
-                await commit(self, unit, Cancelled("Task run was cancelled"), None)
+            if not await self._cancelled(unit):
+                raise
+        except Exception:
+            self._stop_reason = self._stop_reason or "error"  # the group stops the others because of this one
             raise
         self._places += 1
         self._settle(unit)
         self._fill_places()
+
+    async def _cancelled(self, unit: Unit) -> bool:
+        """Record a unit that was cancelled. Whether the run goes on: nobody but the task's own code wanted it."""
+        assert self._main is not None
+        own = self._stop_reason is None and not self._main.cancelling()
+        if own:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+        unfinished = unit.state is None or not unit.state.is_finished()
+        if unfinished and (own or self._stop_reason in ("cancel", "error")):
+            end = Failed("The task cancelled itself") if own else Cancelled("Task run was cancelled")
+            await commit(self, unit, end, None)
+        return own
 
     async def _expand(self, unit: Unit) -> None:
         state = expand(unit, self.units, self._max_children)

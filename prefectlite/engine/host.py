@@ -41,11 +41,18 @@ class Host:
         self._threads = ThreadPool(settings.max_threads)
         self._caller = Caller(self._threads, settings.max_result_bytes)
         self._executions: dict[str, FlowRunExecution] = {}
+        self._ended: dict[str, State] = {}  # runs that somebody else ended while they were executed here
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def execute(
-        self, graph: Graph, task_ids: dict[str, str], run: FlowRunRow, parameters: dict[str, Any], *, takeover: bool = False
+        self,
+        graph: Graph,
+        task_ids: dict[str, str],
+        run: FlowRunRow,
+        parameters: dict[str, Any],
+        *,
+        takeover_from: str | None = None,
     ) -> State:
         """The final state of `run`, committed, with `{task: state}` as its result.
 
@@ -53,7 +60,7 @@ class Host:
         executes the run. Cancelled without `cancel()` being called, it leaves the run in the record to be taken up again.
         """
         verdict = await self._orchestrator.propose(
-            FlowRunProposal(run.id, self._record(Running("Running flow.")), claim=self._owner, takeover=takeover)
+            FlowRunProposal(run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from)
         )
         if isinstance(verdict, Refuse):
             raise TransitionRefused(verdict.reason)
@@ -66,12 +73,17 @@ class Host:
         request = RunRequest(run.id, graph, task_ids, verdict.lease, values, recorded)
         state = await self._execute(request)
         await self._run_log.drain()
+        if (ended := self._ended.pop(run.id, None)) is not None:
+            ended.result = state.result
+            return ended
         await self._finish(run.id, verdict.lease, state)
         return state
 
-    def cancel(self, flow_run_id: str) -> None:
-        """Stop a run that is executed here; for any other one, nothing happens."""
+    def cancel(self, flow_run_id: str, ended: State | None = None) -> None:
+        """Stop a run that is executed here, because somebody asked, or has ended it as `ended`; any other one goes on."""
         if execution := self._executions.get(flow_run_id):
+            if ended is not None:
+                self._ended[flow_run_id] = ended
             execution.cancel()
 
     @property

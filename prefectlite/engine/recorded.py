@@ -25,7 +25,7 @@ class Recorded:
         unit.run_id, unit.version = row.id, row.version
         state = restore_state(row.state)
         if not state.is_finished() or isinstance(state, Mapped):
-            unit.attempt = getattr(state, "run_count", 0) + 1
+            unit.attempt = state.context.get("task_run_count") or getattr(state, "run_count", 0) + 1
             unit.recorded = state
             return False
         try:
@@ -39,6 +39,7 @@ class Recorded:
 
 
 def expanded_as(unit: Unit, state: State) -> bool:
-    """Whether the record holds this expansion of a mapped task already."""
+    """Whether the record holds this expansion of a mapped task already; if it holds another one, that is left."""
     recorded = unit.recorded
+    unit.restart = unit.restart or isinstance(recorded, Mapped)
     return isinstance(recorded, Mapped) and isinstance(state, Mapped) and recorded.n_map_states == state.n_map_states

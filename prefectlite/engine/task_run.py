@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from prefectlite.engine.run_logs import stdout_logged
 from prefectlite.engine.units import Unit, inputs, upstream_states
 from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
-from prefectlite.rules.proposals import TaskRunProposal
+from prefectlite.rules.proposals import TaskRunProposal, Verdict
 from prefectlite.signals import StateSignal
 from prefectlite.states import Failed, Retrying, Running, Skipped, State, TriggerFailed
 
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
     """Take `unit` to its final state and commit it, attempt by attempt."""
-    states = upstream_states(unit, execution.units)
+    try:
+        states = upstream_states(unit, execution.units)
+    except Exception as error:  # what is mapped over is the user's, and so is its indexing
+        await commit(
+            execution, unit, Failed(f"Its inputs cannot be taken from the upstream results: {error!r}", error), None
+        )
+        return
     outcome = _not_run(unit, states)
     waiting = unit.recorded if isinstance(unit.recorded, Retrying) else None
     while outcome is None:
@@ -52,7 +59,7 @@ def _not_run(unit: Unit, states: dict[Any, State]) -> Outcome | None:
             return Outcome(TriggerFailed("Trigger failed"), None)
     except StateSignal as signal:
         return Outcome(signal.state, None)
-    except Exception as error:
+    except BaseException as error:
         return Outcome(TriggerFailed(f"Unexpected error while checking task trigger: {error!r}", error), None)
     return None
 
@@ -76,7 +83,9 @@ async def _attempt(execution: FlowRunExecution, unit: Unit, arguments: dict[str,
         "map_index": unit.index if unit.index >= 0 else None,
     }
     enter_values(values)
-    note(execution, unit, Running("Starting task run."))
+    # A task that kills its process must not begin at its first attempt again and again.
+    remembered = {"task_run_count": unit.attempt} if unit.attempt > 1 else None
+    note(execution, unit, Running("Starting task run.", context=remembered))
     with stdout_logged() if task.log_stdout else nullcontext():
         return await execution.caller.call(unit, arguments)
 
@@ -104,7 +113,16 @@ def note(execution: FlowRunExecution, unit: Unit, state: State) -> None:
 
 async def commit(execution: FlowRunExecution, unit: Unit, state: State, result: ResultRecord | None) -> None:
     """Propose `state` and return when it is committed; the unit is in it then."""
-    verdict = await execution.orchestrator.propose(_proposal(execution, unit, state, result))
+    answer = asyncio.ensure_future(execution.orchestrator.propose(_proposal(execution, unit, state, result)))
+    try:
+        verdict = await asyncio.shield(answer)
+    except asyncio.CancelledError:  # it is decided all the same, and whoever goes on has to know
+        _enter(execution, unit, state, await answer)
+        raise
+    _enter(execution, unit, state, verdict)
+
+
+def _enter(execution: FlowRunExecution, unit: Unit, state: State, verdict: Verdict) -> None:
     execution.obey(verdict)
     unit.version += 1
     unit.restart = False

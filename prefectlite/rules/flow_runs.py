@@ -62,7 +62,9 @@ def _refusal(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | N
 def _claim(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Verdict:
     # Who made the run for itself begins it; a second beginning by the same process would be one too many.
     begins_own = snapshot.owner == proposal.claim and snapshot.state in _WAITING
-    if snapshot.owner is not None and not begins_own and not proposal.takeover:
+    # By name, so that of several that find the owner gone only the first takes the run up.
+    takes_up = snapshot.owner == proposal.takeover_from
+    if snapshot.owner is not None and not begins_own and not takes_up:
         return Refuse("OWNED", f"flow run {proposal.run_id} is executed by another process", snapshot.version)
     if snapshot.state == "Cancelling":
         return Replace(_cancelled(proposal.state), snapshot.version + 1)

@@ -27,7 +27,7 @@ class FlowRunProposal(msgspec.Struct, frozen=True):
 
     `expected_version` is the version the proposer saw (None: whatever it is). `lease` is the fencing token of the process
     that executes the run; people and services send none. `claim` names the process that wants to execute it from now on;
-    `takeover` says that the proposer has made sure that the former owner is gone.
+    `takeover_from` names the former owner, of whom the proposer has made sure that it is gone.
     """
 
     run_id: str
@@ -36,7 +36,7 @@ class FlowRunProposal(msgspec.Struct, frozen=True):
     lease: int | None = None
     create: FlowRunCreation | None = None
     claim: str | None = None
-    takeover: bool = False
+    takeover_from: str | None = None
     restart: bool = False
 
 

@@ -49,7 +49,7 @@ def decide(snapshot: TaskRunSnapshot | None, parent: FlowRunSnapshot | None, pro
             f" {proposal.flow_run_id} is not in a running state.",
             version,
         )
-    if parent.state == "Cancelling":
+    if parent.state == "Cancelling" or parent.state in FINISHED:
         return Accept(version + 1, Order.CANCEL)
     return _GO_ON.get(version + 1) or Accept(version + 1)
 

@@ -12,12 +12,15 @@ from prefectlite.clock import from_micros, sleep_until, to_micros
 from prefectlite.errors import PrefectliteError, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
-from prefectlite.records import record_state
+from prefectlite.records import FlowRunRow, StateRecord, record_state
 from prefectlite.repository import runs
 from prefectlite.rules.proposals import FlowRunProposal
 from prefectlite.services.catalog import Catalog
 from prefectlite.session import Session
 from prefectlite.states import BY_NAME, Failed, Scheduled
+
+#: Seconds that other processes get to begin a run whose code this one does not have.
+NEIGHBOURS_TURN = 2.0
 
 _logger = logging.getLogger("prefectlite.agent")
 
@@ -66,22 +69,41 @@ class Agent:
                 timer.cancel()
                 changed.cancel()
 
-    async def execute(self, run_id: str, *, takeover: bool = False) -> None:
-        """Execute one run, if it is of a registered flow and nobody else does."""
-        session = self._session
+    async def execute(self, run_id: str, *, takeover_from: str | None = None) -> None:
+        """Execute one run, if it is of a registered flow, due, and nobody else's."""
         try:
-            row = await runs.flow_run(session.database, run_id)
-            flow = await session.flow(row.flow_id)
-            if flow.storage is None or (row.owner is not None and not takeover):
-                return  # a script's own, or begun already
-            graph = await self._catalog.find(flow)
-            await session.execute(graph, flow, row, takeover=takeover)
-        except TransitionRefused as error:
-            _logger.info("flow run %s is left to its owner: %s", run_id, error)
-        except PrefectliteError as error:
-            _logger.error("flow run %s cannot be executed: %s", run_id, error)
-            await self._fail(run_id, str(error))
+            row = await runs.flow_run(self._session.database, run_id)
+            if row.owner != takeover_from or StateRecord("", row.state, 0).is_finished:
+                return  # begun already, by this process or another
+            due = row.state_start_time
+            if takeover_from is None and due is not None and due > to_micros(self._session.clock.now()):
+                self._expect(run_id, due)  # it was put off
+                return
+            await self._execute(row, takeover_from)
+        except Exception:
+            _logger.exception("flow run %s could not be begun", run_id)
 
-    async def _fail(self, run_id: str, message: str) -> None:
-        record = record_state(Failed(message), new_id(), to_micros(self._session.clock.now()))
-        await self._session.orchestrator.propose(FlowRunProposal(run_id, record))
+    async def _execute(self, row: FlowRunRow, takeover_from: str | None) -> None:
+        session = self._session
+        flow = await session.flow(row.flow_id)
+        if flow.storage is None:
+            return  # a script's own
+        try:
+            graph = await self._catalog.find(flow)
+        except Exception as error:
+            reason = str(error) if isinstance(error, PrefectliteError) else f"{type(error).__name__}: {error}"
+            await self._fail(row, reason)
+            return
+        try:
+            await session.execute(graph, flow, row, takeover_from=takeover_from)
+        except TransitionRefused as error:
+            _logger.info("flow run %s is left to its owner: %s", row.id, error)
+
+    async def _fail(self, row: FlowRunRow, reason: str) -> None:
+        """Fail a run whose code cannot be loaded here, unless another process that has the code takes it."""
+        session = self._session
+        _logger.error("flow run %s cannot be executed here: %s", row.id, reason)
+        if session.neighbours is not None and session.neighbours.names:
+            await session.clock.sleep(NEIGHBOURS_TURN)
+        record = record_state(Failed(reason), new_id(), to_micros(session.clock.now()))
+        await session.orchestrator.propose(FlowRunProposal(row.id, record, expected_version=row.version))

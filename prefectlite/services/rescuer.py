@@ -20,6 +20,6 @@ async def rescue(session: Session, agent: Agent, begin: Callable[[Any], None]) -
     for run_id, owner in await runs.owned_runs(session.database):
         if await asyncio.to_thread(session.owner.is_gone, owner):
             _logger.warning("flow run %s was interrupted and is taken up where it stopped", run_id)
-            begin(agent.execute(run_id, takeover=True))
+            begin(agent.execute(run_id, takeover_from=owner))
             rescued += 1
     return rescued

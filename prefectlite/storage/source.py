@@ -96,7 +96,10 @@ class ModuleSource(Source, frozen=True, tag="Module"):
         return _flows_in(_execute(partial(importlib.import_module, self.module), self.place))
 
     def digest(self) -> str:
-        spec = importlib.util.find_spec(self.module)
+        try:
+            spec = importlib.util.find_spec(self.module)
+        except ModuleNotFoundError:
+            spec = None
         if spec is None or spec.origin is None:
             return ""
         path = Path(spec.origin)

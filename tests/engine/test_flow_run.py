@@ -503,3 +503,97 @@ async def test_log_lines_and_stdout_are_recorded_for_their_own_task(runtime: Run
     for task_run_id, message in rows:
         by_task.setdefault(task_run_id, []).append(message)
     assert sorted(by_task.values()) == [["I am ann", "ann logs"], ["I am bob", "bob logs"]]
+
+
+async def test_cancelling_a_busy_run_ends_it(runtime: Runtime) -> None:
+    """Some of its tasks are just being committed when the order comes."""
+
+    @task
+    async def nap(index: int) -> int:
+        await asyncio.sleep(index % 7 / 50)
+        return index
+
+    with Flow("busy") as flow:
+        nap.map(list(range(1500)))
+    run = flow.run()
+    waiting = asyncio.create_task(run)
+    with runtime.session.bus.subscribe(("flow_runs",)) as news:
+        await anext(news)
+        await anext(news)
+    await asyncio.sleep(0.1)
+    run.cancel()
+    assert (await waiting).state.name == "Cancelled"
+    states = await recorded(runtime, run)
+    assert set(states.values()) <= {"Mapped", "Success", "Cancelled"}
+
+
+async def test_a_task_that_cancels_itself_fails(runtime: Runtime) -> None:
+    @task
+    async def cancels_itself() -> None:
+        current = asyncio.current_task()
+        assert current is not None
+        current.cancel()
+        await asyncio.sleep(1)
+
+    with Flow("cancels itself") as flow:
+        result = cancels_itself()
+        apart = echo(1)
+    run = await flow.run()
+    assert run.is_failed()
+    assert run.result[result].message == "The task cancelled itself"
+    assert run[apart] == 1
+
+
+async def test_a_trigger_that_exits_fails_its_task(runtime: Runtime) -> None:
+    def leave(states: Any) -> bool:
+        raise SystemExit(3)
+
+    with Flow("leaves") as flow:
+        result = echo(echo(1), task_args={"trigger": leave})
+    run = await flow.run()
+    assert isinstance(run.result[result], TriggerFailed)
+
+
+class Odd:
+    """Something that looks as if it could be mapped over."""
+
+    def __init__(self, length: Any) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        if isinstance(self.length, int):
+            return self.length
+        raise self.length  # type: ignore[no-any-return]
+
+    def __getitem__(self, index: int) -> int:
+        raise RuntimeError("not this one")
+
+
+@pytest.mark.parametrize("value", [Odd(3), Odd(OSError("gone"))])
+async def test_what_the_mapped_value_raises_fails_that_task_alone(runtime: Runtime, value: Odd) -> None:
+    with Flow("odd") as flow:
+        children = echo.map(echo(value, task_args={"checkpoint": False}))
+        apart = echo(1)
+    run = await flow.run()
+    assert run.is_failed()
+    assert run[apart] == 1
+    assert run.result[children].name in ("Failed", "Mapped")
+
+
+async def test_a_run_ended_by_hand_stops(runtime: Runtime) -> None:
+    begun = asyncio.Event()
+
+    @task
+    async def forever() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    with Flow("by hand") as flow:
+        forever()
+    run = flow.run()
+    waiting = asyncio.create_task(run)
+    await begun.wait()
+    await runtime.session.client.set_flow_run_state(run.id, Failed("enough"))
+    await waiting
+    assert run.state.name == "Failed"
+    assert run.message == "enough"

@@ -49,6 +49,7 @@ class Scene:
     def __init__(self, session: Session, task_id: str, run_id: str) -> None:
         self.session, self.task_id, self.run_id = session, task_id, run_id
         self.task_run_id = new_id()
+        self.owner: str | None = None
 
     @classmethod
     async def make(cls, session: Session) -> Scene:
@@ -57,8 +58,9 @@ class Scene:
         return cls(session, flow.task_ids["a-1"], (await session.client.create_run(facts)).id)
 
     async def claim(self, takeover: bool = False) -> int:
+        former, self.owner = self.owner if takeover else None, new_id()
         verdict = await self.session.orchestrator.propose(
-            FlowRunProposal(self.run_id, state("Running"), claim=new_id(), takeover=takeover)
+            FlowRunProposal(self.run_id, state("Running"), claim=self.owner, takeover_from=former)
         )
         assert isinstance(verdict, Accept)
         assert verdict.lease is not None
@@ -160,6 +162,14 @@ async def test_a_takeover_fences_off_the_former_owner(session: Session) -> None:
     refused = await session.orchestrator.propose(scene.task("Running", 0, old))
     assert isinstance(refused, Refuse)
     assert refused.code == "STALE_LEASE"
+
+
+async def test_of_several_that_find_the_owner_gone_one_takes_the_run_up(session: Session) -> None:
+    scene = await Scene.make(session)
+    await scene.claim()
+    claims = [FlowRunProposal(scene.run_id, state("Running"), claim=new_id(), takeover_from=scene.owner) for _ in range(5)]
+    verdicts = await asyncio.gather(*(session.orchestrator.propose(claim) for claim in claims))
+    assert [type(verdict) for verdict in verdicts] == [Accept, Refuse, Refuse, Refuse, Refuse]
 
 
 async def test_cancelling_what_has_not_begun_ends_it(session: Session) -> None:

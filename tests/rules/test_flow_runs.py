@@ -134,12 +134,13 @@ def test_who_made_a_run_for_itself_begins_it_once() -> None:
 
 
 def test_a_run_is_taken_over_from_an_owner_that_is_gone() -> None:
-    assert decide(run(), propose("Running", claim="other", takeover=True)) == Accept(4, lease=3)
+    assert decide(run(), propose("Running", claim="other", takeover_from="me")) == Accept(4, lease=3)
+    refused(decide(run(), propose("Running", claim="other", takeover_from="somebody")), "OWNED")
 
 
 @pytest.mark.parametrize("owner", [None, "gone"])
 def test_who_claims_a_run_that_is_being_cancelled_finds_it_cancelled(owner: str | None) -> None:
-    verdict = decide(run("Cancelling", owner=owner), propose("Running", claim="me", takeover=True))
+    verdict = decide(run("Cancelling", owner=owner), propose("Running", claim="me", takeover_from=owner))
     assert verdict == Replace(StateRecord("new", "Cancelled", NOW, "Flow run was cancelled before it ran"), 4)
 
 
@@ -176,7 +177,7 @@ def test_who_executes(name: str) -> None:
             "lease": st.integers(0, 3),
             "expected_version": st.integers(0, 4),
             "claim": st.sampled_from(["me", "other"]),
-            "takeover": st.booleans(),
+            "takeover_from": st.sampled_from(["me", "other"]),
             "restart": st.booleans(),
         },
     ),

@@ -16,6 +16,7 @@ from prefectlite.errors import NotFound, ParameterError
 from prefectlite.live.bus import Subscription
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.registration import register_in
+from prefectlite.states import Scheduled
 from prefectlite.storage.source import FileSource, load_flow
 from tests.conftest import HeldClock
 
@@ -75,6 +76,21 @@ async def test_a_run_of_tomorrow_begins_tomorrow(runtime: Runtime, clock: HeldCl
             await clock.sleeper()
             clock.advance(60)
         assert await until(news, later, "Success") == "Success"
+
+
+async def test_a_run_that_is_put_off_begins_then(runtime: Runtime, clock: HeldClock) -> None:
+    with runtime.session.bus.subscribe(ALL_FLOW_RUNS) as news:
+        client, found = runtime.session.client, await flow_id(runtime)
+        run_id = await client.create_flow_run(flow_id=found, scheduled_start_time=clock.now() + timedelta(seconds=2))
+        await client.set_flow_run_state(run_id, Scheduled("later", start_time=clock.now() + timedelta(seconds=40)))
+        await clock.sleeper()
+        clock.advance(2)
+        other = await client.create_flow_run(flow_id=found)
+        assert await until(news, other, "Success") == "Success"
+        assert await _state(runtime, run_id) == "Scheduled"
+        await clock.sleeper()
+        clock.advance(40)
+        assert await until(news, run_id, "Success") == "Success"
 
 
 async def test_what_was_scheduled_while_nobody_served_is_begun(tmp_path: Path) -> None:
