@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefectlite import hosting
 from prefectlite.errors import RunFailedError, RunNotStartedError
+from prefectlite.executors.threads import place_given_up
 from prefectlite.session import Session
 from prefectlite.settings import Settings
 from prefectlite.states import Mapped, State, TriggerFailed
@@ -38,7 +39,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         self._flow_name, self._work, self._settings, self._site = flow.name, work, settings, site
         self._id: str | None = None
         self._state: State | None = None
-        self._started = False
+        self._started = self._taken = False
         self._left_last = False
         self._detached = False
         self._lock = threading.Lock()
@@ -128,17 +129,19 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
 
     def run_blocking(self) -> FlowRun:
         """Run to the end in a thread that has no event loop."""
+        self._taken = True
         if not hosting.joinable(self._settings):
             asyncio.run(self._wait())
             return self
         self._start()
         assert self._outcome is not None
-        try:
-            self._state = self._outcome.result()
-        except KeyboardInterrupt:
-            self.cancel()
-            self._state = self._outcome.result()
-            raise
+        with place_given_up():  # a task that runs a flow must not keep from the flow's tasks the thread that it waits in
+            try:
+                self._state = self._outcome.result()
+            except KeyboardInterrupt:
+                self.cancel()
+                self._state = self._outcome.result()
+                raise
         return self
 
     def __await__(self) -> Generator[Any, None, FlowRun]:
@@ -156,7 +159,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         except asyncio.CancelledError:
             if not self._detached:
                 self.cancel()
-                self._state = await outcome
+                self._state = await asyncio.shield(outcome)
             raise
         finally:
             if self._left_last:  # the session is put away before this goes on: nothing is left behind when a loop ends
@@ -170,12 +173,14 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
             self._started = True
             self._host = hosting.join(self._settings)
             self._outcome = self._host.submit(self._run)
-            self._outcome.add_done_callback(lambda _: self._leave())
+            self._outcome.add_done_callback(self._ended)
 
     async def _run(self, session: Session) -> State:
         return await self._work(self, session)
 
-    def _leave(self) -> None:
+    def _ended(self, outcome: concurrent.futures.Future[State]) -> None:
+        if outcome.exception() is None:
+            self._state = outcome.result()
         assert self._host is not None
         self._left_last = self._host.leave()
 
@@ -210,6 +215,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
             return advance(self._awaits[key])
         except BaseException:
             self._awaits.pop(key, None)
+            self._taken = True  # by a task that may have been cancelled before its first step
             raise
 
     # -- odds -------------------------------------------------------------------------------------------------------------
@@ -224,7 +230,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         return _restored, (self._flow_name, self._id, self._state)
 
     def __del__(self) -> None:
-        if not self._started and self._state is None:
+        if not self._started and not self._taken and self._state is None:
             warnings.warn(
                 f"flow {self._flow_name!r} was called at {self._site} and never awaited: nothing ran",
                 RuntimeWarning,

@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -18,7 +19,8 @@ from typing import Any
 
 from prefectlite.clock import Clock
 from prefectlite.contexts import active_session
-from prefectlite.errors import RunInterrupted
+from prefectlite.errors import RunInterrupted, UnsupportedLoop
+from prefectlite.repository.urls import sqlite_path
 from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
 
@@ -32,7 +34,7 @@ class SessionHost:
 
     def __init__(self, settings: Settings, clock: Clock | None) -> None:
         self.settings = settings
-        self.url = settings.resolved_database_url()
+        self.key = _key(settings)
         self.loop = asyncio.get_running_loop()
         self.closed: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._clock = clock
@@ -50,6 +52,7 @@ class SessionHost:
     def submit(self, work: Callable[[Session], Coroutine[Any, Any, Any]]) -> concurrent.futures.Future[Any]:
         """The outcome of `work(session)`, run on the session's loop with the caller's context variables. From any thread."""
         outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        outcome.set_running_or_notify_cancel()  # who waits for it can stop waiting, and nothing more
         context = contextvars.copy_context()
         context.run(active_session.set, self)
 
@@ -64,15 +67,23 @@ class SessionHost:
     @property
     def is_open(self) -> bool:
         """Whether it can be joined."""
-        return self._users > 0 and not self.closed.done()
+        return self._users > 0 and not self.closed.done() and not self.loop.is_closed()
+
+    def check_loop(self) -> None:
+        """Raises UnsupportedLoop if this is not the loop that the session lives on."""
+        if self.loop is not asyncio.get_running_loop():
+            raise UnsupportedLoop(
+                f"A session of {self.key} is open on another event loop of this process: open the Runtime there;"
+                " flow.run() works from here as well"
+            )
 
     def leave(self) -> bool:
         """Use the session no longer. True when that was the last use: `closed` is done once everything is put away."""
         with _lock:
             self._users -= 1
             last = self._users == 0
-            if last and _open.get(self.url) is self:
-                del _open[self.url]
+            if last and _open.get(self.key) is self:
+                del _open[self.key]
         if last:
             with suppress(RuntimeError):  # the loop was closed, and the session with it
                 self.loop.call_soon_threadsafe(self._leave.set)
@@ -84,7 +95,7 @@ class SessionHost:
         try:
             outcome.set_result(await work(await self.session()))
         except asyncio.CancelledError:
-            outcome.set_exception(RunInterrupted(f"The session of {self.url} was closed before the run ended"))
+            outcome.set_exception(RunInterrupted(f"The session of {self.key} was closed before the run ended"))
             raise
         except BaseException as error:
             outcome.set_exception(error)
@@ -101,42 +112,70 @@ class SessionHost:
                         await asyncio.wait(self._runs)
         except Exception as error:
             if self._ready.done():
-                _logger.exception("the session of %s ended with an error", self.url)
+                _logger.exception("the session of %s ended with an error", self.key)
             else:
                 self._ready.set_exception(error)
                 self._ready.exception()  # who waits for it gets it; nobody else needs a warning
         finally:
             with _lock:
-                if _open.get(self.url) is self:
-                    del _open[self.url]
+                if _open.get(self.key) is self:
+                    del _open[self.key]
             self.closed.set_result(None)
 
 
-def join(settings: Settings, clock: Clock | None = None) -> SessionHost:
+def join(settings: Settings, clock: Clock | None = None, *, by_name: bool = False) -> SessionHost:
     """The session host for the database of `settings`, counted as used until `leave()`.
 
     The one that is current (inside a run or a Runtime), or open on this loop, or open for this database anywhere in the
-    process; else a new one on the running loop.
+    process; else a new one on the running loop. With `by_name` only one that is open for this very database will do.
     Raises RuntimeError if there is none and no loop is running.
     """
     with _lock:
-        host = _found(settings)
+        host = _found(settings, by_name)
         if host is None:
             host = SessionHost(settings, clock)
-            _open[host.url] = host
+            _open[host.key] = host
         host._users += 1
     return host
 
 
 def joinable(settings: Settings) -> bool:
-    """Whether `join` would find a session that is open already."""
+    """Whether `join` would find a session that is open already, from a thread that is going to wait for it.
+
+    Raises UnsupportedLoop if it would wait for ever, because the session's event loop does not run.
+    """
     with _lock:
-        return _found(settings) is not None
+        host = _found(settings, by_name=False)
+    if host is not None and not host.loop.is_running():
+        raise UnsupportedLoop(
+            f"This would wait for ever: the session of {host.key} lives on an event loop that is not running. Await it there"
+        )
+    return host is not None
 
 
-def _found(settings: Settings) -> SessionHost | None:
-    candidates = [active_session.get(), *_on_this_loop(), _open.get(settings.resolved_database_url())]
+def _found(settings: Settings, by_name: bool) -> SessionHost | None:
+    candidates = [_open.get(_key(settings))]
+    if not by_name:
+        candidates = [active_session.get(), *_on_this_loop(), *candidates]
     return next((host for host in candidates if host is not None and host.is_open), None)
+
+
+def _key(settings: Settings) -> str:
+    """The database's name, whichever way its URL is written."""
+    url = settings.resolved_database_url()
+    path = sqlite_path(url)
+    return url if path is None else str(path.resolve())
+
+
+def _begin_anew() -> None:
+    """In a forked child: the sessions are its parent's."""
+    global _lock
+    _lock = threading.Lock()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _on_this_loop() -> list[SessionHost]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any
@@ -14,7 +13,8 @@ from starlette.applications import Starlette
 from prefectlite import hosting
 from prefectlite.api.app import create_app
 from prefectlite.clock import Clock
-from prefectlite.contexts import active_session
+from prefectlite.contexts import active_session, loading_flow
+from prefectlite.errors import FlowError
 from prefectlite.flow import Flow
 from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
@@ -23,9 +23,7 @@ from prefectlite.services.rescuer import rescue
 from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import AnySource
-
-_logger = logging.getLogger("prefectlite")
-_RESTART_DELAYS = (0.1, 0.5, 2.0, 10.0)
+from prefectlite.supervision import restarting
 
 
 class Runtime:
@@ -51,6 +49,7 @@ class Runtime:
         agent: bool = True,
     ) -> None:
         self.settings = settings or load_settings(database_url=database_url)
+        self._by_name = settings is not None or database_url is not None
         self._flows = [(flow, source_of(flow, flow.made_in)) for flow in flows]
         self._project_name = project_name
         self._clock = clock
@@ -61,8 +60,15 @@ class Runtime:
         self._app: Starlette | None = None
 
     async def __aenter__(self) -> Runtime:
-        self._host = hosting.join(self.settings, self._clock)
+        if self._session is not None:
+            raise RuntimeError("this Runtime is open already")
+        if loading_flow.get():
+            raise FlowError(
+                "a Runtime cannot be opened while a flow's file is loaded: guard it with `if __name__ == '__main__':`"
+            )
+        self._host = hosting.join(self.settings, self._clock, by_name=self._by_name)
         try:
+            self._host.check_loop()
             self._session = await self._host.session()
             self._token = active_session.set(self._host)
             for flow, source in self._flows:
@@ -128,19 +134,5 @@ class Runtime:
         self._host.submit(of)
 
     def _serve(self, name: str, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.create_task(
-            _restarting(name, service), name=f"prefectlite {name}", context=contextvars.copy_context()
-        )
+        task = asyncio.create_task(restarting(name, service), name=f"prefectlite {name}", context=contextvars.copy_context())
         self._services.add(task)
-
-
-async def _restarting(name: str, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Keep a service going: one that fails is logged and begun again, after a longer pause each time."""
-    for attempt in range(1_000_000):
-        try:
-            await service()
-            return
-        except Exception:
-            delay = _RESTART_DELAYS[min(attempt, len(_RESTART_DELAYS) - 1)]
-            _logger.exception("the %s failed and is started again in %s s", name, delay)
-            await asyncio.sleep(delay)

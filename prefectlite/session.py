@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, SystemClock, to_micros
@@ -31,6 +32,7 @@ from prefectlite.repository.urls import open_database, sqlite_path
 from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
 from prefectlite.states import State
+from prefectlite.supervision import restarting
 
 _FIRST_HUGE_INT = 2**63
 #: Flows whose rows a session keeps at hand.
@@ -50,7 +52,7 @@ class Session:
         self.client = LocalClient(database, self.orchestrator, clock)
         self.host = Host(owner.id, self.orchestrator, self.run_log, LocalRunReader(database), clock, settings)
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
-        self._adopted: dict[int, tuple[Graph, int, FlowRow]] = {}  # by the graph's identity, with its revision
+        self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 
     async def create(
         self, graph: Graph, parameters: dict[str, Any], *, name: str | None = None, context: dict[str, Any] | None = None
@@ -86,11 +88,11 @@ class Session:
 
     def adopt(self, graph: Graph, row: FlowRow) -> None:
         """Count runs of this very graph as runs of the registered flow `row`, for as long as the graph does not change."""
-        self._adopted[id(graph)] = (graph, graph.revision, row)
+        self._adopted[graph] = (graph.revision, row)
 
     async def _flow_of(self, graph: Graph) -> FlowRow:
         """The row of a flow that is to be run here: the registered one, else one of a flow that is run as it stands."""
-        _, revision, adopted = self._adopted.get(id(graph), (None, -1, None))
+        revision, adopted = self._adopted.get(graph, (-1, None))
         if adopted is not None and revision == graph.revision:
             return adopted
         serialized = serialize(graph)
@@ -132,10 +134,10 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
         with logging_installed(settings.log_level):
             async with asyncio.TaskGroup() as group:
                 writers = [group.create_task(session.orchestrator.run()), group.create_task(session.run_log.run())]
-                listeners = [group.create_task(session.follow_orders())]
+                listeners = [group.create_task(restarting("listener for orders", session.follow_orders))]
                 if session.neighbours is not None:
                     await session.neighbours.open()
-                    listeners.append(group.create_task(session.neighbours.run()))
+                    listeners.append(group.create_task(restarting("listener for news", session.neighbours.run)))
                 try:
                     yield session
                 finally:

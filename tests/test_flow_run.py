@@ -19,7 +19,7 @@ import anyio
 import pytest
 
 from prefectlite import Flow, FlowRun, Parameter, PrefectliteError, Runtime, task
-from prefectlite.errors import ParameterError, RunFailedError, RunNotStartedError
+from prefectlite.errors import ParameterError, RunFailedError, RunNotStartedError, UnsupportedLoop
 from tests.scenarios.processes import PATIENCE, rows, wait_until
 
 
@@ -237,6 +237,74 @@ def test_the_session_is_closed_after_the_last_run(tmp_path: Path) -> None:
         thread.name for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon
     ]
     assert not list((tmp_path / "test.sqlite.owners").iterdir())
+
+
+def test_tasks_that_run_flows_do_not_starve_them_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECTLITE_MAX_THREADS", "2")
+
+    @task
+    def parent(x: int) -> Any:
+        return FLOW.run(x=x)[RESULT]
+
+    with Flow("parents") as parents:
+        results = parent.map(list(range(8)))
+    assert parents.run().result[results].result == [2 * x for x in range(8)]
+
+
+def test_a_session_whose_loop_stands_still_is_not_waited_for() -> None:
+    loop = asyncio.new_event_loop()
+    runtime = Runtime()
+    loop.run_until_complete(runtime.__aenter__())
+    try:
+        with pytest.raises(UnsupportedLoop, match="not running"):
+            FLOW.run(x=1)
+    finally:
+        loop.run_until_complete(runtime.__aexit__(None, None, None))
+        loop.close()
+    assert FLOW.run(x=1)[RESULT] == 2
+
+
+def test_a_waiter_that_is_cancelled_twice_and_a_run_that_is_detached() -> None:
+    begun = threading.Event()
+
+    @task
+    async def slow_to_stop() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+
+    with Flow("slow to stop") as slow:
+        slow_to_stop()
+
+    async def main() -> tuple[FlowRun, FlowRun]:
+        async with Runtime():
+            detached = FLOW.run(x=1).detach()
+            run = slow.run()
+            waiting = asyncio.create_task(run)
+            await asyncio.to_thread(begun.wait, PATIENCE)
+            waiting.cancel()
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await run
+            return run, detached
+
+    run, detached = asyncio.run(main())
+    assert run.state.name == "Cancelled"
+    assert detached.is_successful()
+
+
+def test_one_whose_task_was_cancelled_before_it_began_warns_of_nothing() -> None:
+    async def main() -> None:
+        waiting = asyncio.create_task(FLOW.run(x=1))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(main())
+    gc.collect()  # a warning would be an error here
 
 
 SLOW = """

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from prefectlite import Flow, FlowRun, Runtime, task
-from prefectlite.errors import RunInterrupted, StoreUnavailable
+from prefectlite.errors import RunInterrupted, StoreUnavailable, UnsupportedLoop
 from prefectlite.settings import Settings
 from tests.scenarios.processes import rows
 
@@ -144,3 +144,41 @@ async def test_a_loop_that_ends_leaves_its_runs_to_be_taken_up(tmp_path: Path) -
     assert rows(tmp_path / "test.sqlite", "SELECT state FROM flow_run") == [("Running",)]
     with pytest.raises(RunInterrupted, match="closed before the run ended"):
         await run
+
+
+async def test_a_runtime_with_a_database_of_its_own_has_a_session_of_its_own(tmp_path: Path) -> None:
+    async with Runtime(flows=[FLOW], database_url=f"sqlite:///{tmp_path / 'a.sqlite'}") as first:
+        async with Runtime(database_url=f"sqlite:///{tmp_path / 'b.sqlite'}") as second:
+            assert first.session is not second.session
+            assert await second.session.database.read("SELECT count(*) FROM flow") == [(0,)]
+        again = Runtime(database_url=f"sqlite:///{tmp_path}/../{tmp_path.name}/a.sqlite")
+        async with again:
+            assert again.session is first.session, "it is the same file"
+
+
+async def test_a_runtime_is_open_once(database_url: str) -> None:
+    runtime = Runtime(database_url=database_url)
+    async with runtime:
+        with pytest.raises(RuntimeError, match="open already"):
+            await runtime.__aenter__()
+        assert await ask(runtime, "{ hello }") == {"data": {"hello": "👋"}}
+
+
+async def test_a_runtime_on_another_loop_says_what_to_do(database_url: str) -> None:
+    async def elsewhere() -> None:
+        async with Runtime(database_url=database_url):
+            pass
+
+    async with Runtime(database_url=database_url):
+        with pytest.raises(UnsupportedLoop, match="open the Runtime there"):
+            await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+        assert (await FLOW.run()).is_successful()
+
+
+async def test_a_listener_that_fails_takes_nothing_with_it(tmp_path: Path) -> None:
+    async with Runtime(database_url=f"sqlite:///{tmp_path / 'listener.sqlite'}") as runtime:
+        neighbours = runtime.session.neighbours
+        assert neighbours is not None
+        neighbours._heard.append("no hint at all")  # type: ignore[arg-type]
+        neighbours._arrived.set()
+        assert (await FLOW.run()).is_successful()

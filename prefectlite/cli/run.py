@@ -26,6 +26,8 @@ from prefectlite.settings import Settings, load_settings
 from prefectlite.states import State
 from prefectlite.storage.source import load_flow, source_from_argument
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @click.command("run")
 @click.argument("flow")
@@ -76,7 +78,8 @@ async def _run(graph: Graph, values: dict[str, Any], name: str | None, settings:
         session = await host.session()
         run, flow = await session.create(graph, values, name=name)
         view = RunView(graph, flow.task_ids, run)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, session.host.cancel, run.id)
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, session.host.cancel, run.id)
         with (
             session.bus.subscribe(("flow_run", run.id)) as states,
             session.bus.subscribe(("logs", run.id)) as lines,
@@ -92,7 +95,8 @@ async def _run(graph: Graph, values: dict[str, Any], name: str | None, settings:
         display.end(view, state)
         return state
     finally:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
         if host.leave():
             await asyncio.shield(asyncio.wrap_future(host.closed))
 

@@ -102,7 +102,12 @@ class LocalClient:
             scheduled_start_time=to_micros(scheduled_start_time or self._clock.now()),
             idempotency_key=idempotency_key,
         )
-        return (await self.create_run(facts)).id
+        try:
+            return (await self.create_run(facts)).id
+        except Exception:  # somebody else used the key in between
+            if idempotency_key and (earlier := await runs.run_with_key(self._database, found_id, idempotency_key)):
+                return earlier
+            raise
 
     async def create_run(self, facts: FlowRunCreation, claim: str | None = None) -> FlowRunRow:
         """A new flow run with these facts, in state Scheduled; kept for the process `claim`, if one is given."""

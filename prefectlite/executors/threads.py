@@ -6,8 +6,8 @@ import asyncio
 import ctypes
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -15,6 +15,23 @@ from typing import Any
 EAGER = 4
 #: Seconds after which jobs that wait are looked at.
 PATIENCE = 0.005
+
+
+_here = threading.local()
+
+
+@contextmanager
+def place_given_up() -> Iterator[None]:
+    """On a worker thread: let another worker run for as long as this one only waits. Elsewhere: nothing."""
+    pool: ThreadPool | None = getattr(_here, "pool", None)
+    if pool is None:
+        yield
+        return
+    pool.resize(1)
+    try:
+        yield
+    finally:
+        pool.resize(-1)
 
 
 class Interrupted(BaseException):
@@ -84,6 +101,16 @@ class ThreadPool:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(job.thread), ctypes.py_object(Interrupted))
         self._hire()
 
+    def resize(self, change: int) -> None:
+        """Allow so many more threads, or fewer; from any thread. Threads that are there stay."""
+        with self._lock:
+            self._size += change
+            hire = self._free < 0 and self._threads < self._size
+            if hire:
+                self._threads += 1
+        if hire:
+            self._hire()
+
     def close(self) -> None:
         """Let the workers go, each after the job it is at."""
         for _ in range(self._threads):
@@ -106,6 +133,7 @@ class ThreadPool:
         threading.Thread(target=self._work, name="prefectlite-worker", daemon=True).start()
 
     def _work(self) -> None:
+        _here.pool = self
         lost = False
         while not lost:
             with self._lock:

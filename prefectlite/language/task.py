@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, overload
@@ -70,6 +71,11 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<Task: {self.name}>"
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The task's logger; what it logs in a run is in the run's log."""
+        return logging.getLogger(f"prefectlite.{self.name}")
 
     @property
     def call_hint(self) -> str:

@@ -6,12 +6,16 @@ import msgspec
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """One commit of another process: the states (or log lines) `first` to `last` concern these flow runs."""
+    """Commits of another process: the states (or log lines) `first` to `last` concern these flow runs; none named: any."""
 
     first: int
     last: int
     flow_run_ids: list[str]
     logs: bool = False
+
+
+#: Flow runs that a hint names at the most.
+MOST_IDS = 200
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -26,6 +30,9 @@ class Message(msgspec.Struct, frozen=True):
 def merged(hints: list[Hint], new: Hint) -> list[Hint]:
     """`hints` and one more; commits that follow each other without a gap become one hint."""
     if hints and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs:
-        ids = list(dict.fromkeys([*hints[-1].flow_run_ids, *new.flow_run_ids]))
+        before = hints[-1].flow_run_ids
+        ids = list(dict.fromkeys([*before, *new.flow_run_ids])) if before else []
+        if len(ids) > MOST_IDS:
+            ids = []
         return [*hints[:-1], Hint(hints[-1].first, new.last, ids, new.logs)]
     return [*hints, new]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
-from prefectlite.errors import StoreClosed
+from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import Event
 from prefectlite.live.hints import Hint
@@ -18,6 +19,10 @@ NOTE_DELAY = 0.02
 #: More proposals than this are split over several commits, so that nobody waits long behind them.
 BATCH_SIZE = 500
 
+#: Pauses, in seconds, after which a batch is tried again that a database which is locked or full did not take.
+RETRY_DELAYS = (0.05, 0.5, 2.0, 5.0)
+
+_logger = logging.getLogger("prefectlite")
 _Pending = tuple[Proposal, "asyncio.Future[Verdict] | None"]
 
 
@@ -75,16 +80,30 @@ class LocalOrchestrator:
     async def _commit(self, pending: Sequence[_Pending]) -> None:
         batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners)
         try:
-            verdicts, events = await self._database.write(batch.apply, durable=any(map(_is_promise, pending)))
+            verdicts, events = await self._write(batch, durable=any(map(_is_promise, pending)))
         except Exception as error:
             if len(pending) == 1:
                 _fail(pending[0], error)
+                return
+            if isinstance(error, StoreError):
+                for one in pending:
+                    _fail(one, error)
                 return
             for one in pending:  # one that cannot be written must not take the others with it
                 await self._commit([one])
             return
         self._tell(batch.hint)
         self._deliver(pending, verdicts, events)
+
+    async def _write(self, batch: Batch, durable: bool) -> tuple[list[Verdict], list[Event]]:
+        """Write a batch, again and again while the database cannot be used: writing it twice is writing it once."""
+        for delay in RETRY_DELAYS:
+            try:
+                return await self._database.write(batch.apply, durable=durable)
+            except StoreUnavailable as error:
+                _logger.warning("states cannot be written now, and are tried again in %s s: %s", delay, error)
+                await asyncio.sleep(delay)
+        return await self._database.write(batch.apply, durable=durable)
 
     def _deliver(self, pending: Sequence[_Pending], verdicts: Sequence[Verdict], events: Sequence[Event]) -> None:
         self._bus.publish(events)

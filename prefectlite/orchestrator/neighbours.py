@@ -69,6 +69,7 @@ class Neighbours:
         self._socket = None
         with contextlib.suppress(OSError):
             (self._directory / self._name).unlink()
+            self._directory.rmdir()  # if nobody else is there
 
     @property
     def names(self) -> list[str]:
@@ -96,13 +97,17 @@ class Neighbours:
     async def _events(self, hint: Hint) -> list[Event]:
         events: list[Event] = []
         if hint.logs:
-            if any(self._bus.has_listeners(("logs", run_id)) for run_id in hint.flow_run_ids):
+            if self._is_heard("logs", hint):
                 events.extend(await news.log_lines(self._database, hint.first, hint.last))
             return events
         events.extend(await news.flow_run_changes(self._database, hint.first, hint.last))
-        if any(self._bus.has_listeners(("flow_run", run_id)) for run_id in hint.flow_run_ids):
+        if self._is_heard("flow_run", hint):
             events.extend(await news.task_run_changes(self._database, hint.first, hint.last))
         return sorted(events, key=lambda event: event.seq)
+
+    def _is_heard(self, topic: str, hint: Hint) -> bool:
+        named = hint.flow_run_ids
+        return not named or any(self._bus.has_listeners((topic, run_id)) for run_id in named)
 
     # -- sockets ----------------------------------------------------------------------------------------------------------
 
@@ -110,7 +115,6 @@ class Neighbours:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._directory.stat().st_uid != os.getuid():
             raise PermissionError(f"{self._directory} belongs to somebody else")
-        names = [path.name for path in self._directory.iterdir()]
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             listener.bind(str(self._directory / self._name))
@@ -119,7 +123,8 @@ class Neighbours:
             raise
         listener.setblocking(False)
         self._socket = listener
-        return names
+        # After binding: of two that begin together at least one sees the other.
+        return [path.name for path in self._directory.iterdir() if path.name != self._name]
 
     def _send(self) -> None:
         self._sending = None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +21,8 @@ from prefectlite.rules.proposals import (
     Replace,
     TaskRunProposal,
 )
-from prefectlite.session import Session
+from prefectlite.session import Session, open_session
+from prefectlite.settings import Settings
 
 pytestmark = pytest.mark.asyncio
 
@@ -199,3 +203,21 @@ async def test_a_result_comes_with_its_state(session: Session) -> None:
     assert await session.database.read("SELECT task_run_id, encoding, data FROM result") == [
         (scene.task_run_id, "msgpack", b"\x05")
     ]
+
+
+async def test_a_database_that_is_locked_for_a_while_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "locked.sqlite"
+    async with open_session(Settings(database_url=f"sqlite:///{file}")) as session:
+        scene = await Scene.make(session)
+        lease = await scene.claim()
+        writer = session.database._writer  # type: ignore[attr-defined]
+        await writer.run(lambda connection: connection.execute("PRAGMA busy_timeout=0").fetchall())
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            session.orchestrator.note(scene.task("Running", 0, lease))
+            ended = session.orchestrator.propose(scene.task("Success", 1, lease))
+            await asyncio.sleep(0.2)
+            assert not ended.done()
+            other.execute("ROLLBACK")
+        assert await ended == Accept(2)
+        assert await scene.row() == ("Success", 2)

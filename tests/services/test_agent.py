@@ -117,6 +117,8 @@ async def test_the_same_key_is_the_same_run(runtime: Runtime) -> None:
     first = await client.create_flow_run(flow_id=found, idempotency_key="today")
     assert await client.create_flow_run(flow_id=found, idempotency_key="today") == first
     assert await client.create_flow_run(flow_id=found, idempotency_key="tomorrow") != first
+    at_once = await asyncio.gather(*(client.create_flow_run(flow_id=found, idempotency_key="now") for _ in range(8)))
+    assert len(set(at_once)) == 1
 
 
 async def test_what_cannot_be_asked_for(runtime: Runtime) -> None:
