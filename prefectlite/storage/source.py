@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -20,6 +19,7 @@ import msgspec
 from prefectlite.contexts import loading_flow
 from prefectlite.errors import FlowImportError, FlowSourceMissing
 from prefectlite.language.graph import Graph
+from prefectlite.storage.code_tree import CodeTree, code_tree
 
 
 class Source(msgspec.Struct, frozen=True, tag_field="type"):
@@ -57,6 +57,7 @@ class FileSource(Source, frozen=True, tag="Local"):
         # A name of its own, so that two files called flow.py are not taken for each other; the same one in every process,
         # so that a recorded value whose class is defined in the file can be read back; and without dots, because pickle
         # would look for the package before the dot.
+        self._tree().renew()
         stem = re.sub(r"\W", "_", path.stem)
         name = f"prefectlite_flow_{stem}_{hashlib.sha256(bytes(path)).hexdigest()[:16]}"
         directory = str(path.parent)
@@ -79,8 +80,11 @@ class FileSource(Source, frozen=True, tag="Local"):
         return _flows_in(module)
 
     def digest(self) -> str:
+        return self._tree().digest
+
+    def _tree(self) -> CodeTree:
         path = Path(self.path)
-        return _digest_of_tree(path, path.parent)
+        return code_tree(path, path.parent)
 
 
 class ModuleSource(Source, frozen=True, tag="Module"):
@@ -93,19 +97,23 @@ class ModuleSource(Source, frozen=True, tag="Module"):
         return self.module
 
     def load(self) -> list[Graph]:
+        self._tree().renew()
         return _flows_in(_execute(partial(importlib.import_module, self.module), self.place))
 
     def digest(self) -> str:
+        return self._tree().digest
+
+    def _tree(self) -> CodeTree:
         try:
             spec = importlib.util.find_spec(self.module)
         except ModuleNotFoundError:
             spec = None
         if spec is None or spec.origin is None:
-            return ""
+            return CodeTree({})
         path = Path(spec.origin)
         # What the names of its imports are relative to: the directory that the outermost package lies in.
         depth = self.module.count(".") + (path.name == "__init__.py")
-        return _digest_of_tree(path, path.parents[depth], self.module.partition(".")[0] if depth else None)
+        return code_tree(path, path.parents[depth], self.module.partition(".")[0] if depth else None)
 
 
 AnySource = FileSource | ModuleSource
@@ -201,43 +209,3 @@ def _flows_in(module: ModuleType) -> list[Graph]:
             value.variable_name = name
             found.append(value)
     return found
-
-
-def _digest_of_tree(path: Path, root: Path, package: str | None = None) -> str:
-    """SHA-256 over `path` and the files it imports, directly or not, from below `root` (and from `package`, if given)."""
-    total = hashlib.sha256()
-    seen: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        file = waiting.pop()
-        if file in seen or not file.is_file():
-            continue
-        seen.add(file)
-        content = file.read_bytes()
-        total.update(content)
-        names = _imported_names(content, file.relative_to(root).parent.parts if file.is_relative_to(root) else ())
-        wanted = {name for name in names if package is None or name[:1] == (package,)}
-        waiting.extend(sorted(_files_of(wanted, root), reverse=True))
-    return total.hexdigest()
-
-
-def _imported_names(content: bytes, inside: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """What the code of a module in the package `inside` imports, with the packages on the way, split at the dots."""
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
-        return set()
-    names: set[tuple[str, ...]] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(tuple(alias.name.split(".")) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = inside[: len(inside) - node.level + 1] if node.level else ()
-            base = (*above, *(node.module or "").split(".")) if node.module else above
-            names.update((*base, alias.name) for alias in node.names)
-    return {name[:length] for name in names for length in range(1, len(name) + 1)}
-
-
-def _files_of(names: set[tuple[str, ...]], root: Path) -> set[Path]:
-    places = [root.joinpath(*name) for name in names]
-    return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}

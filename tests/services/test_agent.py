@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from prefectlite.live.bus import Subscription
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.registration import register_in
 from prefectlite.states import Scheduled
-from prefectlite.storage.source import FileSource, load_flow
+from prefectlite.storage.source import FileSource, ModuleSource, load_flow
 from tests.conftest import HeldClock
 
 pytestmark = pytest.mark.asyncio
@@ -183,6 +184,30 @@ async def test_code_that_changed_without_changing_the_flow_runs_with_a_warning(r
     with runtime.session.bus.subscribe(ALL_FLOW_RUNS) as news:
         run_id = await runtime.session.client.create_flow_run(flow_id=found)
         assert await until(news, run_id, "Success", "Failed") == "Success"
+
+
+@pytest.mark.parametrize("kind", ["file", "module"])
+async def test_a_new_version_runs_its_own_code_and_helpers(runtime: Runtime, tmp_path: Path, kind: str) -> None:
+    name = f"versioned_{kind}_{runtime.session.owner.id[-8:]}"
+    file, helper = tmp_path / f"{name}.py", tmp_path / f"{name}_helper.py"
+    source = FileSource(None, str(file)) if kind == "file" else ModuleSource(None, name)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        for number in (1, 10):  # of another length: Python knows an edited file by its second and its size
+            helper.write_text(f"NUMBER = {number}")
+            file.write_text(FILE.replace("return 1", f"return {number} * 10 + NUMBER"))
+            file.write_text(f"from {name}_helper import NUMBER\n" + file.read_text())
+            flow = await asyncio.to_thread(load_flow, source)
+            found = (await register_in(runtime.session, flow, "default", source)).id
+            with runtime.session.bus.subscribe(ALL_FLOW_RUNS) as news:
+                run_id = await runtime.session.client.create_flow_run(flow_id=found)
+                assert await until(news, run_id, "Success", "Failed") == "Success"
+            rows = await runtime.session.database.read(
+                "SELECT x.data FROM result x JOIN task_run r ON r.id = x.task_run_id WHERE r.flow_run_id = $1", (run_id,)
+            )
+            assert rows == [(bytes([number * 10 + number]),)]  # as MessagePack writes small numbers
+    finally:
+        sys.path.remove(str(tmp_path))
 
 
 async def _state(runtime: Runtime, run_id: str) -> str:
