@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefectlite import hosting
 from prefectlite.errors import RunFailedError, RunNotStartedError
-from prefectlite.executors.threads import place_given_up
+from prefectlite.executors.threads import waiting_for
 from prefectlite.session import Session
 from prefectlite.settings import Settings
 from prefectlite.states import Mapped, State, TriggerFailed
@@ -135,7 +135,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
             return self
         self._start()
         assert self._outcome is not None
-        with place_given_up():  # a task that runs a flow must not keep from the flow's tasks the thread that it waits in
+        with waiting_for(self.cancel):  # a task that runs a flow must not keep the thread it waits in from the flow's tasks
             try:
                 self._state = self._outcome.result()
             except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from prefectlite.flow import Flow
 from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
-from prefectlite.services.rescuer import rescue
+from prefectlite.services.rescuer import Rescuer
 from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import AnySource
@@ -124,8 +124,10 @@ class Runtime:
 
     async def _start_agent(self, session: Session) -> None:
         agent = Agent(session, self._catalog, self._begin)
-        await rescue(session, agent, self._begin)
+        rescuer = Rescuer(session, agent, self._begin)
+        await rescuer.rescue()
         self._serve("agent", agent.run)
+        self._serve("rescuer", rescuer.run)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         async def of(_: Session) -> None:

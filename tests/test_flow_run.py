@@ -20,6 +20,7 @@ import pytest
 
 from prefectlite import Flow, FlowRun, Parameter, PrefectliteError, Runtime, task
 from prefectlite.errors import ParameterError, RunFailedError, RunNotStartedError, UnsupportedLoop
+from prefectlite.live.events import ALL_FLOW_RUNS
 from tests.scenarios.processes import PATIENCE, rows, wait_until
 
 
@@ -249,6 +250,43 @@ def test_tasks_that_run_flows_do_not_starve_them_of_threads(monkeypatch: pytest.
     with Flow("parents") as parents:
         results = parent.map(list(range(8)))
     assert parents.run().result[results].result == [2 * x for x in range(8)]
+
+
+def test_a_child_run_of_a_plain_task_is_cancelled_with_its_parent() -> None:
+    begun = threading.Event()
+
+    @task
+    async def forever() -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    with Flow("child") as child:
+        forever()
+
+    @task
+    def parent() -> None:
+        child.run()
+
+    with Flow("parent") as flow:
+        parent()
+
+    async def main() -> list[tuple[str, str]]:
+        async with Runtime() as runtime:
+            run = flow.run()
+            waiting = asyncio.create_task(run)
+            await asyncio.to_thread(begun.wait, PATIENCE)
+            with runtime.session.bus.subscribe(ALL_FLOW_RUNS) as news:
+                run.cancel()
+                await waiting
+                while True:
+                    found = await runtime.session.database.read(
+                        "SELECT f.name, r.state FROM flow_run r JOIN flow f ON f.id = r.flow_id ORDER BY f.name"
+                    )
+                    if all(state == "Cancelled" for _, state in found):
+                        return [(name, state) for name, state in found]
+                    await asyncio.wait_for(anext(news), PATIENCE)
+
+    assert asyncio.run(main()) == [("child", "Cancelled"), ("parent", "Cancelled")]
 
 
 def test_a_session_whose_loop_stands_still_is_not_waited_for() -> None:

@@ -21,16 +21,22 @@ _here = threading.local()
 
 
 @contextmanager
-def place_given_up() -> Iterator[None]:
-    """On a worker thread: let another worker run for as long as this one only waits. Elsewhere: nothing."""
+def waiting_for(stop: Callable[[], None]) -> Iterator[None]:
+    """On a worker thread: let another worker run while this one only waits, and call `stop` if its job is abandoned.
+
+    Elsewhere: nothing.
+    """
     pool: ThreadPool | None = getattr(_here, "pool", None)
     if pool is None:
         yield
         return
+    job: Job = _here.job
     pool.resize(1)
+    job.stop = stop
     try:
         yield
     finally:
+        job.stop = None
         pool.resize(-1)
 
 
@@ -41,7 +47,7 @@ class Interrupted(BaseException):
 class Job:
     """One function on its way through the pool. `result` is its outcome; `begun`, if asked for, when a worker took it."""
 
-    __slots__ = ("begun", "inside", "lock", "lost", "result", "thread", "work")
+    __slots__ = ("begun", "inside", "lock", "lost", "result", "stop", "thread", "work")
 
     def __init__(self, work: Callable[[], Any], result: asyncio.Future[Any], begun: asyncio.Future[None] | None) -> None:
         self.work, self.result, self.begun = work, result, begun
@@ -49,6 +55,7 @@ class Job:
         self.thread = 0
         self.inside = False
         self.lost = False
+        self.stop: Callable[[], None] | None = None  # ends what the job waits for
 
 
 class ThreadPool:
@@ -98,6 +105,8 @@ class ThreadPool:
             if not job.inside or job.lost:
                 return
             job.lost = True
+            if job.stop is not None:
+                job.stop()
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(job.thread), ctypes.py_object(Interrupted))
         self._hire()
 
@@ -154,12 +163,14 @@ class ThreadPool:
             if job.result.cancelled():
                 return False
             job.thread, job.inside = threading.get_ident(), True
+        _here.job = job
         if job.begun is not None:
             self._call_loop(_set, job.begun)
         try:
             result = job.work()
         except BaseException as raised:
             error = raised
+        _here.job = None
         with job.lock:
             job.inside = False
         if job.lost:

@@ -42,6 +42,7 @@ class Neighbours:
         self._known: dict[str, list[Hint]] = {}  # neighbour -> what it has not been told yet
         self._heard: list[Hint] = []
         self._arrived = asyncio.Event()
+        self.departed = asyncio.Event()  # set when one is gone; who waits for it clears it
         self._sending: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -153,6 +154,7 @@ class Neighbours:
 
     def _forget(self, name: str) -> None:
         self._known.pop(name, None)
+        self.departed.set()
         with contextlib.suppress(OSError):  # its process is gone: so is its socket
             (self._directory / name).unlink()
 
@@ -166,6 +168,7 @@ class Neighbours:
                 continue
             if message.leaving:
                 self._known.pop(message.sender, None)
+                self.departed.set()
                 continue
             self._known.setdefault(message.sender, [])
             self._heard = [*self._heard, *message.hints][-MOST_HINTS:]

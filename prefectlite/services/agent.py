@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until, to_micros
@@ -31,7 +31,7 @@ class Agent:
     `begin(work)` hands a coroutine to whoever owns the runs' tasks.
     """
 
-    def __init__(self, session: Session, catalog: Catalog, begin: Callable[[Any], None]) -> None:
+    def __init__(self, session: Session, catalog: Catalog, begin: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         self._session, self._catalog, self._begin = session, catalog, begin
         self._due: list[tuple[int, str]] = []
         self._changed = asyncio.Event()

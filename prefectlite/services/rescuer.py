@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prefectlite.repository import runs
 from prefectlite.services.agent import Agent
 from prefectlite.session import Session
 
+#: Seconds that a process which said good-bye gets to let go of what it owns.
+LETTING_GO = 1.0
+
 _logger = logging.getLogger("prefectlite.rescuer")
 
 
-async def rescue(session: Session, agent: Agent, begin: Callable[[Any], None]) -> int:
-    """Hand every interrupted run to `begin`; how many there were."""
-    rescued = 0
-    for run_id, owner in await runs.owned_runs(session.database):
-        if await asyncio.to_thread(session.owner.is_gone, owner):
-            _logger.warning("flow run %s was interrupted and is taken up where it stopped", run_id)
-            begin(agent.execute(run_id, takeover_from=owner))
-            rescued += 1
-    return rescued
+class Rescuer:
+    """Hands interrupted runs to `begin`: those that are there, and those of a neighbour that goes away."""
+
+    def __init__(self, session: Session, agent: Agent, begin: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self._session, self._agent, self._begin = session, agent, begin
+
+    async def rescue(self) -> None:
+        """Take up what is interrupted now."""
+        for run_id, owner in await runs.owned_runs(self._session.database):
+            if await asyncio.to_thread(self._session.owner.is_gone, owner):
+                _logger.warning("flow run %s was interrupted and is taken up where it stopped", run_id)
+                self._begin(self._agent.execute(run_id, takeover_from=owner))
+
+    async def run(self) -> None:
+        """Look again whenever a neighbour is gone, until cancelled."""
+        neighbours = self._session.neighbours
+        while neighbours is not None:
+            await neighbours.departed.wait()
+            neighbours.departed.clear()
+            await self._session.clock.sleep(LETTING_GO)
+            await self.rescue()

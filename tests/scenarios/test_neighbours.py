@@ -136,3 +136,41 @@ async def test_a_neighbour_that_was_killed_is_forgotten(tmp_path: Path, free_por
         await asyncio.to_thread(wait_until, lambda: not neighbours.names)
         run.cancel()
         await waiting
+
+
+SLOW = """
+import asyncio
+from pathlib import Path
+from prefectlite import Flow, task
+@task
+async def wait():
+    while not Path(__file__).with_name("gate").exists():
+        await asyncio.sleep(0.02)
+with Flow("slow") as flow:
+    wait()
+"""
+
+
+async def test_the_runs_of_a_server_that_was_killed_are_taken_up_by_its_neighbour(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    async with Runtime() as runtime:
+        neighbours = runtime.session.neighbours
+        assert neighbours is not None
+        database = runtime.session.database
+        with (
+            serving("slow.py", port=free_port, cwd=tmp_path) as server,
+            runtime.session.bus.subscribe(ALL_FLOW_RUNS) as news,
+        ):
+            # Both hear of the run, and one of them executes it: let that be the server.
+            await runtime.stop_services()
+            await asyncio.to_thread(server.start, "slow")
+            await until(news, "Running")
+            await runtime._start_agent(runtime.session)
+            server.process.kill()
+            server.process.communicate()
+            (tmp_path / "gate").touch()
+            waiting = asyncio.create_task(HERE.run())  # something to tell, so that the silence is noticed
+            await until(news, "Success")
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        assert await database.read("SELECT count(*) FROM task_run_state WHERE state = 'Success'") == [(1,)]
