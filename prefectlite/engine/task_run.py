@@ -113,9 +113,9 @@ def note(execution: FlowRunExecution, unit: Unit, state: State) -> None:
 
 async def commit(execution: FlowRunExecution, unit: Unit, state: State, result: ResultRecord | None) -> None:
     """Propose `state` and return when it is committed; the unit is in it then."""
-    answer = asyncio.ensure_future(execution.orchestrator.propose(_proposal(execution, unit, state, result)))
+    answer = execution.orchestrator.propose(_proposal(execution, unit, state, result))
     try:
-        verdict = await asyncio.shield(answer)
+        verdict = await answer
     except asyncio.CancelledError:  # it is decided all the same, and whoever goes on has to know
         _enter(execution, unit, state, await answer)
         raise

@@ -23,7 +23,15 @@ BATCH_SIZE = 500
 RETRY_DELAYS = (0.05, 0.5, 2.0, 5.0)
 
 _logger = logging.getLogger("prefectlite")
-_Pending = tuple[Proposal, "asyncio.Future[Verdict] | None"]
+_Pending = tuple[Proposal, "Answer | None"]
+
+
+class Answer(asyncio.Future[Verdict]):
+    """A verdict to come. Cancelling who waits for it raises CancelledError there once it has come: the proposal is made."""
+
+    def cancel(self, msg: object = None) -> bool:
+        """Nothing: what is proposed is decided."""
+        return False
 
 
 class LocalOrchestrator:
@@ -41,14 +49,14 @@ class LocalOrchestrator:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def propose(self, proposal: Proposal) -> asyncio.Future[Verdict]:
+    def propose(self, proposal: Proposal) -> Answer:
         """The verdict, after the commit. Several proposals may be made before the first is awaited."""
         if self._closed:
             raise StoreClosed("The orchestrator has been closed")
-        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._pending.append((proposal, future))
+        answer = Answer()
+        self._pending.append((proposal, answer))
         self._wanted.set()
-        return future
+        return answer
 
     def note(self, proposal: Proposal) -> None:
         """Propose without waiting: it joins the next commit, at the latest after `NOTE_DELAY` seconds."""
@@ -64,8 +72,6 @@ class LocalOrchestrator:
             await self._wanted.wait()
             self._wanted.clear()
             while self._pending:
-                # One turn of the loop, so that everything its other callbacks propose shares this commit.
-                await asyncio.sleep(0)
                 if self._timer is not None:
                     self._timer.cancel()
                     self._timer = None

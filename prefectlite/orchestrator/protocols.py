@@ -13,7 +13,10 @@ class Orchestrator(Protocol):
     """The one door."""
 
     def propose(self, proposal: Proposal) -> Awaitable[Verdict]:
-        """The verdict, once it is committed."""
+        """The verdict, once it is committed.
+
+        May be awaited again. Cancelling who waits does not take the proposal back: CancelledError comes after the verdict.
+        """
         ...
 
     def note(self, proposal: Proposal) -> None:
