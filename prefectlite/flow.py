@@ -20,7 +20,7 @@ from prefectlite.session import Session
 from prefectlite.settings import load_settings
 from prefectlite.states import State
 
-collections.Constant  # noqa: B018 - a flow needs its collections and constants: importing them makes them known
+collections.make_known()
 
 
 class Flow(Graph):

@@ -59,7 +59,7 @@ class Job:
 
 
 class ThreadPool:
-    """At most `size` daemon threads, started as they are needed, that serve one event loop.
+    """At most `size` daemon threads at work, started as they are needed, that serve one event loop; lost ones not counted.
 
     A few are started at once, the others when jobs wait and those few are stuck in theirs: more threads than that would
     only compete for the interpreter. Finished jobs are handed back together: one wake-up of the loop for all that ended

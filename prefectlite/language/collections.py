@@ -69,14 +69,18 @@ class Dict(Task):
         return dict(zip(keys, values, strict=True))
 
 
-registry.constant_task[:] = [Constant]
-registry.collection_tasks.update(
-    {
-        list: lambda value, flow: List().of(value, flow),
-        tuple: lambda value, flow: Tuple().of(value, flow),
-        set: lambda value, flow: Set().of(value, flow),
-        dict: lambda value, flow: Dict().bind(
-            keys=building.as_task(list(value.keys()), flow), values=building.as_task(list(value.values()), flow), flow=flow
-        ),
-    }
-)
+def make_known() -> None:
+    """Let `building.as_task` know the tasks of this module."""
+    registry.constant_task[:] = [Constant]
+    registry.collection_tasks.update(
+        {
+            list: lambda value, flow: List().of(value, flow),
+            tuple: lambda value, flow: Tuple().of(value, flow),
+            set: lambda value, flow: Set().of(value, flow),
+            dict: lambda value, flow: Dict().bind(
+                keys=building.as_task(list(value.keys()), flow),
+                values=building.as_task(list(value.values()), flow),
+                flow=flow,
+            ),
+        }
+    )

@@ -63,7 +63,6 @@ class Task:
         self.is_async = inspect.iscoroutinefunction(self.run) or inspect.iscoroutinefunction(
             getattr(self.run, "__call__", None)  # noqa: B004
         )
-        self.output_count: int | None = None
 
     def run(self) -> Any:
         """What the task does; subclasses write it, as `def` (runs in a worker thread) or `async def` (on the loop)."""

@@ -1,4 +1,4 @@
-"""Snapshots and writes of the one door. Only `orchestrator.local` uses them: nothing else changes a state."""
+"""Snapshots and writes of the one door. Only `orchestrator.batch` uses them: nothing else changes a state."""
 
 from __future__ import annotations
 

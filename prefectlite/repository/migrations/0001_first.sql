@@ -1,4 +1,4 @@
--- The first schema. Type words ($id, $time, $json, $bytes, $seq, $big) are put in by migrations.py for each database.
+-- The first schema. Type words ($id, $time, $json, $bytes, $seq, $big) are put in by schema.py for each database.
 -- Times are whole microseconds since 1970, UTC. `seq` is given in the order of commits.
 
 CREATE TABLE counter (
