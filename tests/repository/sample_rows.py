@@ -135,6 +135,7 @@ def database() -> sqlite3.Connection:
         for row in content:
             places = ", ".join("?" * len(row))
             connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
+    connection.commit()
     return connection
 
 
