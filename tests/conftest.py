@@ -21,6 +21,17 @@ from prefectlite.settings import load_settings
 
 #: The databases that every test of the record runs on. PostgreSQL joins them here.
 DATABASES = ("sqlite memory", "sqlite file")
+#: The doors that every test of runs goes through. The remote one joins them here.
+ORCHESTRATORS = ("local",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run what takes minutes, too: many more random kills")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(200 if metafunc.config.getoption("--long") else 4))
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +57,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.aclose()
 
 
+@pytest.fixture(params=ORCHESTRATORS)
+def orchestrator(request: pytest.FixtureRequest) -> str:
+    """Which door the runs of a test go through."""
+    return str(request.param)
+
+
 @pytest_asyncio.fixture
-async def session(database_url: str) -> AsyncIterator[Session]:
-    """An open session over each kind of database, whose orchestrator is the local one."""
+async def session(database_url: str, orchestrator: str) -> AsyncIterator[Session]:
+    """An open session over each kind of database, with each kind of door."""
+    assert orchestrator == "local", "the only one there is so far"
     async with contextlib.AsyncExitStack() as stack:
         ready: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         leave = asyncio.Event()

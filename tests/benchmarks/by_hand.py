@@ -35,6 +35,15 @@ async def bare_chain(function: Callable[[int], Any], count: int) -> int:
     return value
 
 
+async def bare_layers(function: Callable[[Any], Any], layers: int, width: int) -> int:
+    """Layers of coroutines, each of which takes what three of the layer before it returned."""
+    layer = list(range(width))
+    for _ in range(layers):
+        inputs = [[layer[i], layer[i - 1], layer[i - 2]] for i in range(width)]
+        layer = [len(found) for found in await asyncio.gather(*(function(found) for found in inputs))]
+    return len(layer)
+
+
 async def in_executor(function: Callable[[int], Any], count: int) -> int:
     """`count` calls by `run_in_executor`."""
     loop = asyncio.get_running_loop()

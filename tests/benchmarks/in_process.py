@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from prefectlite import Flow, task
 from tests.benchmarks import by_hand
 from tests.benchmarks.figures import Figure, timed, times
 
-CHAIN, FAN, LAYERS, WIDTH, FLOWS = 1_000, 10_000, 50, 20, 1_000
+CHAIN, FAN, LAYERS, WIDTH, FLOWS, THREADS = 1_000, 10_000, 50, 20, 1_000, 64
 
 
 @task
@@ -27,6 +29,12 @@ def plain_no_op(value: Any = None) -> Any:
 @task
 async def async_second(value: Any) -> Any:
     await asyncio.sleep(1)
+    return value
+
+
+@task
+def plain_second(value: Any) -> Any:
+    time.sleep(1)
     return value
 
 
@@ -122,10 +130,12 @@ def layers(directory: Path) -> list[Figure]:
     total = LAYERS * WIDTH
 
     async def measure() -> list[Figure]:
+        bare = await _bare(lambda: by_hand.bare_layers(async_no_op.run, LAYERS, WIDTH)) / total * 1e6
         figures = []
         for kind, no_op in (("async", async_no_op), ("plain", plain_no_op)):
-            seconds = await _seconds(_layers(no_op))
-            figures.append(Figure(f"layers {LAYERS} × {WIDTH}, {kind}, per task", seconds / total * 1e6, "µs"))
+            cost = await _seconds(_layers(no_op)) / total * 1e6
+            comparison = times(cost, bare, "bare asyncio")
+            figures.append(Figure(f"layers {LAYERS} × {WIDTH}, {kind}, per task", cost, "µs", "", comparison))
         return figures
 
     return asyncio.run(measure())
@@ -137,7 +147,16 @@ def sleeps(directory: Path) -> list[Figure]:
             await by_hand.bare_fan_out(async_second.run, FAN)
         seconds = await _seconds(_fan(async_second))
         comparison = times(seconds, bare.seconds, "bare asyncio")
-        return [Figure(f"{FAN:,} async tasks that sleep 1 s", seconds, "s", "≤ 3 s", comparison)]
+        with timed() as executor, ThreadPoolExecutor(THREADS) as pool:
+            loop = asyncio.get_running_loop()
+            await asyncio.gather(*(loop.run_in_executor(pool, plain_second.run, n) for n in range(2 * THREADS)))
+        plain = await _seconds(_fan(plain_second, 2 * THREADS))
+        return [
+            Figure(f"{FAN:,} async tasks that sleep 1 s", seconds, "s", "≤ 3 s", comparison),
+            Figure(
+                f"{2 * THREADS} plain tasks that sleep 1 s", plain, "s", "", times(plain, executor.seconds, "an executor")
+            ),
+        ]
 
     return asyncio.run(measure())
 

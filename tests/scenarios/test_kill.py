@@ -7,8 +7,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.scenarios.processes import rows, serving, wait_until
 
 #: Each task writes a line when it begins, outside the database: what the record must know by then is checked against it.
@@ -47,7 +45,6 @@ with Flow("long") as flow:
 """
 
 
-@pytest.mark.parametrize("seed", range(4))
 def test_killed_at_random_and_taken_up_again(tmp_path: Path, free_port: int, seed: int) -> None:
     file = tmp_path / "long.py"
     file.write_text(FLOW)
