@@ -30,8 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(200 if metafunc.config.getoption("--long") else 4))
+    if "kill_seed" in metafunc.fixturenames:
+        metafunc.parametrize("kill_seed", range(200 if metafunc.config.getoption("--long") else 4))
 
 
 @pytest.fixture(autouse=True)

@@ -45,11 +45,11 @@ with Flow("long") as flow:
 """
 
 
-def test_killed_at_random_and_taken_up_again(tmp_path: Path, free_port: int, seed: int) -> None:
+def test_killed_at_random_and_taken_up_again(tmp_path: Path, free_port: int, kill_seed: int) -> None:
     file = tmp_path / "long.py"
     file.write_text(FLOW)
     database = tmp_path / "test.sqlite"
-    dice = random.Random(seed)
+    dice = random.Random(kill_seed)
     with serving(str(file), port=free_port, cwd=tmp_path) as server:
         run_id = server.start("long")
         time.sleep(dice.uniform(0.05, 0.45))
