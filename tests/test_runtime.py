@@ -146,6 +146,27 @@ async def test_a_loop_that_ends_leaves_its_runs_to_be_taken_up(tmp_path: Path) -
         await run
 
 
+def ended_while_committing() -> None:
+    @task
+    async def quick(value: None) -> None:
+        pass
+
+    with Flow("busy") as busy:
+        quick.map([None] * 3_000)
+
+    async def main() -> None:
+        busy.run().detach()
+        await asyncio.sleep(0.15)
+
+    asyncio.run(main())
+
+
+async def test_a_loop_that_ends_in_the_midst_of_commits_ends(tmp_path: Path) -> None:
+    async with asyncio.timeout(20):
+        await asyncio.to_thread(ended_while_committing)
+    assert rows(tmp_path / "test.sqlite", "PRAGMA integrity_check") == [("ok",)]
+
+
 async def test_a_runtime_with_a_database_of_its_own_has_a_session_of_its_own(tmp_path: Path) -> None:
     async with Runtime(flows=[FLOW], database_url=f"sqlite:///{tmp_path / 'a.sqlite'}") as first:
         async with Runtime(database_url=f"sqlite:///{tmp_path / 'b.sqlite'}") as second:

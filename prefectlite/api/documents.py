@@ -13,7 +13,6 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    OperationType,
     parse,
     validate,
 )
@@ -77,8 +76,3 @@ class Documents:
         operations = {d.name.value if d.name else None: d for d in ast.definitions if isinstance(d, OperationDefinitionNode)}
         fragments = {d.name.value: d for d in ast.definitions if isinstance(d, FragmentDefinitionNode)}
         return Document(ast, operations, fragments, cost)
-
-
-def is_mutation(operation: OperationDefinitionNode) -> bool:
-    """Whether executing the operation may change something."""
-    return operation.operation is OperationType.MUTATION

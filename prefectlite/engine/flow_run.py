@@ -156,7 +156,7 @@ class FlowRunExecution:
 
     def _fill_places(self) -> None:
         for _ in range(AT_ONCE):
-            if self._places <= 0 or not self._ready or self._ended:
+            if self._places <= 0 or not self._ready or self._is_ending():
                 return
             unit = self._ready.pop()
             self._places -= 1
@@ -164,6 +164,9 @@ class FlowRunExecution:
         if not self._fill_due:
             self._fill_due = True
             asyncio.get_running_loop().call_soon(self._fill_more)
+
+    def _is_ending(self) -> bool:
+        return self._ended or (self._main is not None and self._main.cancelling() > 0)
 
     def _fill_more(self) -> None:
         self._fill_due = False

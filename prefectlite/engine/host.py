@@ -11,7 +11,7 @@ from prefectlite.contexts import active_log, enter_values
 from prefectlite.engine.calling import Caller
 from prefectlite.engine.flow_run import FlowRunExecution, RunRequest
 from prefectlite.engine.run_logs import LogSink
-from prefectlite.errors import TransitionRefused
+from prefectlite.errors import StoreClosed, TransitionRefused
 from prefectlite.executors.threads import ThreadPool
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
@@ -119,7 +119,7 @@ class Host:
             return await execution.run()
         except BaseExceptionGroup as group:
             error = _first(group)
-            if isinstance(error, TransitionRefused) or not isinstance(error, Exception):
+            if isinstance(error, TransitionRefused | StoreClosed) or not isinstance(error, Exception):
                 raise error from None
             _logger.error("Unexpected error while running flow %r", request.graph.name, exc_info=error)
             return execution.states(Failed(f"Unexpected error while running flow: {error!r}"))

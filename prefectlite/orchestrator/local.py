@@ -67,16 +67,20 @@ class LocalOrchestrator:
             self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY, self._wanted.set)
 
     async def run(self) -> None:
-        """Commit what is proposed, batch by batch, until closed."""
-        while not self._closed or self._pending:
-            await self._wanted.wait()
-            self._wanted.clear()
-            while self._pending:
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
-                batch, self._pending = self._pending[:BATCH_SIZE], self._pending[BATCH_SIZE:]
-                await self._commit(batch)
+        """Commit what is proposed, batch by batch, until closed. Nobody waits for an answer any more when this has ended."""
+        try:
+            while not self._closed or self._pending:
+                await self._wanted.wait()
+                self._wanted.clear()
+                while self._pending:
+                    if self._timer is not None:
+                        self._timer.cancel()
+                        self._timer = None
+                    batch, self._pending = self._pending[:BATCH_SIZE], self._pending[BATCH_SIZE:]
+                    await self._commit(batch)
+        finally:
+            self._closed = True
+            _give_up(self._pending)
 
     def aclose(self) -> None:
         """Take no more proposals; `run` ends when those taken are committed."""
@@ -87,6 +91,9 @@ class LocalOrchestrator:
         batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners)
         try:
             verdicts, events = await self._write(batch, durable=any(map(_is_promise, pending)))
+        except asyncio.CancelledError:
+            _give_up(pending)
+            raise
         except Exception as error:
             if len(pending) == 1:
                 _fail(pending[0], error)
@@ -124,6 +131,12 @@ def _is_promise(pending: _Pending) -> bool:
     if isinstance(proposal, TaskRunProposal):
         return proposal.lease is None
     return proposal.lease is None or proposal.state.is_finished
+
+
+def _give_up(pending: Sequence[_Pending]) -> None:
+    # An answer cannot be cancelled: without this, who waits for one would keep a loop that ends from ending.
+    for one in pending:
+        _fail(one, StoreClosed("The orchestrator ended before this was decided"))
 
 
 def _fail(pending: _Pending, error: Exception) -> None:

@@ -33,7 +33,7 @@ class LocalRunLog:
         self._urgent = asyncio.Event()
         self._written = asyncio.Condition()
         self._taken = self._done = 0
-        self._closed = False
+        self._closed = self._ended = False
 
     def write(self, line: LogRow) -> None:
         """Take a line, from any thread."""
@@ -54,7 +54,7 @@ class LocalRunLog:
         self._arrived.set()
         self._urgent.set()
         async with self._written:
-            await self._written.wait_for(lambda: self._done >= target)
+            await self._written.wait_for(lambda: self._done >= target or self._ended)
 
     def aclose(self) -> None:
         """Take the last lines; `run` ends when they are written."""
@@ -64,18 +64,26 @@ class LocalRunLog:
 
     async def run(self) -> None:
         """Write what arrives, batch by batch, until closed."""
-        while not self._closed or self._lines:
-            await self._arrived.wait()
-            self._arrived.clear()
-            if not self._closed:
-                await self._gather()
-            while self._lines:
-                with self._lock:
-                    batch, self._lines = self._lines[:BATCH_SIZE], self._lines[BATCH_SIZE:]
-                await self._write_batch(batch)
-                async with self._written:
-                    self._done += len(batch)
-                    self._written.notify_all()
+        try:
+            while not self._closed or self._lines:
+                await self._arrived.wait()
+                self._arrived.clear()
+                if not self._closed:
+                    await self._gather()
+                await self._write_lines()
+        finally:
+            self._ended = True
+            async with self._written:  # nobody waits for what will not be written any more
+                self._written.notify_all()
+
+    async def _write_lines(self) -> None:
+        while self._lines:
+            with self._lock:
+                batch, self._lines = self._lines[:BATCH_SIZE], self._lines[BATCH_SIZE:]
+            await self._write_batch(batch)
+            async with self._written:
+                self._done += len(batch)
+                self._written.notify_all()
 
     async def _gather(self) -> None:
         try:
