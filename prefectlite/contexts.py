@@ -13,6 +13,12 @@ from typing import Any
 
 #: The flow inside whose `with` block this code runs.
 active_graph: ContextVar[Any] = ContextVar("prefectlite_active_graph", default=None)
+#: The innermost `with case(...)` block this code is in: it is told of every task that is added to a flow.
+active_case: ContextVar[Any] = ContextVar("prefectlite_active_case", default=None)
+#: The innermost `with resource_manager(...)` block this code is in, likewise.
+active_resource: ContextVar[Any] = ContextVar("prefectlite_active_resource", default=None)
+#: True inside a function that `apply_map` calls: what it makes is mapped as a whole, so nothing in it may be.
+inside_apply_map: ContextVar[bool] = ContextVar("prefectlite_inside_apply_map", default=False)
 #: The session that executes the run this code is part of, or of the enclosing `async with Runtime()`.
 active_session: ContextVar[Any] = ContextVar("prefectlite_active_session", default=None)
 #: Where log lines of this run go (`engine.run_logs`).

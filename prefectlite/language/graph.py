@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from prefectlite.contexts import active_case, active_resource
 from prefectlite.errors import DuplicateSlugError, FlowCycleError, FlowError, FlowValidationError
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class Graph:
         self.slugs[task] = self._slug_for(task)
         self._into[task], self._from[task] = {}, {}
         self.revision += 1
+        for block in (active_case.get(), active_resource.get()):
+            if block is not None:
+                block.add_task(task, self)
         return task
 
     def add_edge(
