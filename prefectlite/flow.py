@@ -18,7 +18,7 @@ from prefectlite.language.parameter import check_parameters
 from prefectlite.registration import Registration, source_of
 from prefectlite.session import Session
 from prefectlite.settings import load_settings
-from prefectlite.states import State
+from prefectlite.states import Cancelled, State
 
 collections.make_known()
 
@@ -100,7 +100,9 @@ class Flow(Graph):
 def _work(flow: Flow, values: dict[str, Any], context: dict[str, Any] | None, name: str | None) -> Any:
     async def work(handle: FlowRun, session: Session) -> State:
         run, row = await session.create(flow, values, name=name, context=context)
-        handle.entered(run.id)
+        if not handle.entered(run.id):
+            await session.client.cancel_flow_run(run.id)
+            return Cancelled("Flow run was cancelled before it ran", {})
         return await session.execute(flow, row, run, values)
 
     return work

@@ -7,10 +7,11 @@ import concurrent.futures
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prefectlite import hosting
-from prefectlite.errors import RunFailedError, RunNotStartedError
+from prefectlite.errors import RunFailedError, RunInterrupted, RunNotStartedError
 from prefectlite.executors.threads import waiting_for
 from prefectlite.session import Session
 from prefectlite.settings import Settings
@@ -121,6 +122,12 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         if self._state is None and host is not None and run_id is not None:
             host.submit(lambda session: session.client.cancel_flow_run(run_id))
 
+    def _stop(self) -> None:
+        # At once, if need be without the record knowing first: the loop may be about to end.
+        assert self._host is not None
+        if self._id is None or not self._host.cancel(self._id):
+            self.cancel()
+
     def detach(self) -> FlowRun:
         """This run, started, and going on even if who awaits it is cancelled."""
         self._detached = True
@@ -158,8 +165,9 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
             self._state = await asyncio.shield(outcome)
         except asyncio.CancelledError:
             if not self._detached:
-                self.cancel()
-                self._state = await asyncio.shield(outcome)
+                self._stop()
+                with suppress(RunInterrupted):
+                    self._state = await asyncio.shield(outcome)
             raise
         finally:
             if self._left_last:  # the session is put away before this goes on: nothing is left behind when a loop ends
@@ -184,11 +192,10 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         assert self._host is not None
         self._left_last = self._host.leave()
 
-    def entered(self, run_id: str) -> None:
-        """The run is in the record under this id."""
+    def entered(self, run_id: str) -> bool:
+        """The run is in the record under this id. Whether it is to be executed: nobody has cancelled it meanwhile."""
         self._id = run_id
-        if self._cancel_requested:
-            self.cancel()
+        return not self._cancel_requested
 
     # -- the coroutine protocol, so that create_task, gather and run take it ----------------------------------------------
 

@@ -20,6 +20,7 @@ from typing import Any
 from prefectlite.clock import Clock
 from prefectlite.contexts import active_session
 from prefectlite.errors import RunInterrupted, UnsupportedLoop
+from prefectlite.kept import kept
 from prefectlite.repository.urls import sqlite_path
 from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
@@ -57,12 +58,18 @@ class SessionHost:
         context.run(active_session.set, self)
 
         def begin() -> None:
-            task = self.loop.create_task(self._work(work, outcome), context=context)
+            task = kept(self.loop.create_task(self._work(work, outcome), context=context))
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)
 
         self.loop.call_soon_threadsafe(begin)
         return outcome
+
+    def cancel(self, run_id: str) -> bool:
+        """Stop a run that is executed here, at once; False if it is not, or from another thread than the loop's."""
+        if asyncio._get_running_loop() is not self.loop or not self._ready.done() or self._ready.exception() is not None:
+            return False
+        return self._ready.result().host.cancel(run_id)
 
     @property
     def is_open(self) -> bool:
@@ -95,7 +102,7 @@ class SessionHost:
         try:
             outcome.set_result(await work(await self.session()))
         except asyncio.CancelledError:
-            outcome.set_exception(RunInterrupted(f"The session of {self.key} was closed before the run ended"))
+            outcome.set_exception(self._interrupted())
             raise
         except BaseException as error:
             outcome.set_exception(error)
@@ -117,10 +124,16 @@ class SessionHost:
                 self._ready.set_exception(error)
                 self._ready.exception()  # who waits for it gets it; nobody else needs a warning
         finally:
+            if not self._ready.done():
+                self._ready.set_exception(self._interrupted())
+                self._ready.exception()
             with _lock:
                 if _open.get(self.key) is self:
                     del _open[self.key]
             self.closed.set_result(None)
+
+    def _interrupted(self) -> RunInterrupted:
+        return RunInterrupted(f"The session of {self.key} was closed before the run ended")
 
 
 def join(settings: Settings, clock: Clock | None = None, *, by_name: bool = False) -> SessionHost:

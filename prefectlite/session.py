@@ -13,6 +13,7 @@ from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, SystemClock, to_micros
 from prefectlite.engine.host import Host
 from prefectlite.engine.run_logs import logging_installed
+from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.live.bus import Bus
@@ -133,12 +134,12 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
         session = Session(settings, database, clock or SystemClock(), owner, path)
         with logging_installed(settings.log_level):
             async with asyncio.TaskGroup() as group:
-                writers = [group.create_task(session.orchestrator.run()), group.create_task(session.run_log.run())]
-                listeners = [group.create_task(restarting("listener for orders", session.follow_orders))]
-                if session.neighbours is not None:
-                    await session.neighbours.open()
-                    listeners.append(group.create_task(restarting("listener for news", session.neighbours.run)))
+                writers = [kept(group.create_task(work)) for work in (session.orchestrator.run(), session.run_log.run())]
+                listeners = [kept(group.create_task(restarting("listener for orders", session.follow_orders)))]
                 try:
+                    if session.neighbours is not None:
+                        await session.neighbours.open()
+                        listeners.append(kept(group.create_task(restarting("listener for news", session.neighbours.run))))
                     yield session
                 finally:
                     for listener in listeners:

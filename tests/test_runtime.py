@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,52 @@ async def test_a_loop_that_ends_in_the_midst_of_commits_ends(tmp_path: Path) -> 
     async with asyncio.timeout(20):
         await asyncio.to_thread(ended_while_committing)
     assert rows(tmp_path / "test.sqlite", "PRAGMA integrity_check") == [("ok",)]
+
+
+def ended_in_flight(after: float) -> None:
+    @task
+    async def waits() -> None:
+        await asyncio.sleep(60)
+
+    @task
+    async def waits_for_another() -> None:
+        await asyncio.create_task(asyncio.sleep(60))
+
+    @task
+    def waits_in_a_thread() -> None:
+        time.sleep(3)
+
+    with Flow("unfinished") as unfinished:
+        waits(), waits_for_another(), waits_in_a_thread()
+
+    async def main() -> None:
+        awaited = asyncio.create_task(unfinished.run(flow_run_name="awaited"))
+        unfinished.run(flow_run_name="detached").detach()
+        await asyncio.sleep(after)
+        assert not awaited.done()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("after", [0.0, 0.01, 0.02, 0.03, 0.05, 0.3])
+async def test_a_loop_that_ends_with_runs_in_flight_leaves_a_true_record(tmp_path: Path, after: float) -> None:
+    async with asyncio.timeout(20):
+        await asyncio.to_thread(ended_in_flight, after)
+    try:
+        states = dict(rows(tmp_path / "test.sqlite", "SELECT name, state FROM flow_run"))
+        tasks = rows(
+            tmp_path / "test.sqlite",
+            "SELECT r.name, t.state FROM task_run t JOIN flow_run r ON r.id = t.flow_run_id",
+        )
+    except sqlite3.OperationalError:  # it ended before there was a schema
+        states, tasks = {}, []
+    if after == 0.3:
+        assert states == {"awaited": "Cancelled", "detached": "Running"}
+        assert len(tasks) == 6
+    assert states.get("awaited", "Cancelled") == "Cancelled"
+    assert states.get("detached", "Running") in ("Scheduled", "Running"), "to be taken up again"
+    assert all(state == "Cancelled" for name, state in tasks if name == "awaited")
+    assert all(state == "Running" for name, state in tasks if name == "detached")
 
 
 async def test_a_runtime_with_a_database_of_its_own_has_a_session_of_its_own(tmp_path: Path) -> None:

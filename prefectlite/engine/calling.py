@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
@@ -38,26 +38,29 @@ class Caller:
         self._threads = threads
         self._limit = max_result_bytes
 
-    async def call(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
-        """The outcome of the task's `run(**arguments)`. Only a cancellation of the engine's own gets out of here."""
+    async def call(self, unit: Unit, arguments: dict[str, Any], stopping: Callable[[], bool]) -> Outcome:
+        """The outcome of the task's `run(**arguments)`. Only a cancellation of the engine's own gets out of here.
+
+        `stopping()` says whether the run is being stopped: what its code waits for may have been cancelled before it is.
+        """
         try:
             if unit.node.task.is_async:
-                return await self._on_the_loop(unit, unit.node.task.run(**arguments))
+                return await self._on_the_loop(unit, unit.node.task.run(**arguments), stopping)
             outcome = await self._in_a_thread(unit, arguments)
             if inspect.iscoroutine(outcome.state.result):  # a plain function around an async one
-                return await self._on_the_loop(unit, outcome.state.result)
+                return await self._on_the_loop(unit, outcome.state.result, stopping)
             return outcome
         except _TimedOut:
             error = TimeoutError(f"longer than {unit.node.timeout} s")
             return Outcome(TimedOut("Task timed out during execution.", error), None)
 
-    async def _on_the_loop(self, unit: Unit, call: Coroutine[Any, Any, Any]) -> Outcome:
+    async def _on_the_loop(self, unit: Unit, call: Coroutine[Any, Any, Any], stopping: Callable[[], bool]) -> Outcome:
         try:
             value = await _in_time(call, unit.node.timeout)
         except _TimedOut:
             raise
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            if isinstance(error, asyncio.CancelledError) and (_is_being_cancelled() or stopping()):
                 raise
             return self._raised(unit, error)
         if codec.is_cheap(value) or unit.node.task.checkpoint is False:

@@ -19,6 +19,7 @@ from prefectlite.engine.recorded import Recorded, expanded_as
 from prefectlite.engine.task_run import commit, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
+from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
 from prefectlite.orchestrator.protocols import Orchestrator
@@ -106,9 +107,13 @@ class FlowRunExecution:
         self._stop("interrupt")
 
     def _stop(self, reason: str) -> None:
-        if self._stop_reason is None and self._main is not None and not self._settled_all.is_set():
+        if self._main is None or self._settled_all.is_set():
+            return
+        if self._stop_reason is None:
             self._stop_reason = reason
             self._main.cancel()
+        elif (self._stop_reason, reason) == ("interrupt", "cancel"):  # of a loop that ends, who waits for the run hears, too
+            self._stop_reason = reason
 
     def states(self, final: State) -> State:
         """`final`, with the state of every task as its result."""
@@ -156,7 +161,7 @@ class FlowRunExecution:
 
     def _fill_places(self) -> None:
         for _ in range(AT_ONCE):
-            if self._places <= 0 or not self._ready or self._is_ending():
+            if self._places <= 0 or not self._ready or self.is_stopping():
                 return
             unit = self._ready.pop()
             self._places -= 1
@@ -165,7 +170,8 @@ class FlowRunExecution:
             self._fill_due = True
             asyncio.get_running_loop().call_soon(self._fill_more)
 
-    def _is_ending(self) -> bool:
+    def is_stopping(self) -> bool:
+        """Whether the run is being stopped, from outside or because of an error."""
         return self._ended or (self._main is not None and self._main.cancelling() > 0)
 
     def _fill_more(self) -> None:
@@ -187,7 +193,7 @@ class FlowRunExecution:
 
     def _start(self, unit: Unit, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None
-        self._tasks.create_task(work, name=unit.label)
+        kept(self._tasks.create_task(work, name=unit.label))
 
     async def _run_to_end(self, unit: Unit) -> None:
         try:

@@ -11,16 +11,17 @@ from prefectlite.contexts import active_log, enter_values
 from prefectlite.engine.calling import Caller
 from prefectlite.engine.flow_run import FlowRunExecution, RunRequest
 from prefectlite.engine.run_logs import LogSink
-from prefectlite.errors import StoreClosed, TransitionRefused
+from prefectlite.errors import RunInterrupted, StoreClosed, TransitionRefused
 from prefectlite.executors.threads import ThreadPool
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
 from prefectlite.orchestrator.protocols import Orchestrator, RunLog, RunReader
 from prefectlite.records import FlowRunRow, record_state
-from prefectlite.rules.proposals import Accept, FlowRunProposal, Refuse, Verdict
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Verdict
 from prefectlite.settings import Settings
 from prefectlite.states import Cancelled, Failed, Running, State
 
+_NOT_RUN = "Flow run was cancelled before it ran"
 _logger = logging.getLogger("prefectlite.FlowRunner")
 
 
@@ -41,6 +42,8 @@ class Host:
         self._threads = ThreadPool(settings.max_threads)
         self._caller = Caller(self._threads, settings.max_result_bytes)
         self._executions: dict[str, FlowRunExecution] = {}
+        self._claimed: dict[str, Order | None] = {}  # runs about to begin, and whether they are to be cancelled
+        self._interrupted = False
         self._ended: dict[str, State] = {}  # runs that somebody else ended while they were executed here
         self._idle = asyncio.Event()
         self._idle.set()
@@ -59,13 +62,24 @@ class Host:
         `parameters` are the values to use, which need not be JSON values. Raises TransitionRefused if another process
         executes the run. Cancelled without `cancel()` being called, it leaves the run in the record to be taken up again.
         """
-        verdict = await self._orchestrator.propose(
-            FlowRunProposal(run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from)
-        )
+        self._claimed[run.id] = None
+        try:
+            verdict = await self._orchestrator.propose(
+                FlowRunProposal(
+                    run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from
+                )
+            )
+        finally:
+            order = self._claimed.pop(run.id)
         if isinstance(verdict, Refuse):
             raise TransitionRefused(verdict.reason)
         if not isinstance(verdict, Accept) or verdict.lease is None:
-            return Cancelled("Flow run was cancelled before it ran", {})
+            return Cancelled(_NOT_RUN, {})
+        if order is Order.CANCEL:
+            await self._finish(run.id, verdict.lease, cancelled := Cancelled(_NOT_RUN, {}))
+            return cancelled
+        if self._interrupted:
+            raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
         values = _values(graph, run, parameters, self._clock)
         active_log.set(LogSink(self._run_log, self._clock, run.id))
         enter_values(values)
@@ -79,12 +93,18 @@ class Host:
         await self._finish(run.id, verdict.lease, state)
         return state
 
-    def cancel(self, flow_run_id: str, ended: State | None = None) -> None:
-        """Stop a run that is executed here, because somebody asked, or has ended it as `ended`; any other one goes on."""
-        if execution := self._executions.get(flow_run_id):
-            if ended is not None:
-                self._ended[flow_run_id] = ended
-            execution.cancel()
+    def cancel(self, flow_run_id: str, ended: State | None = None) -> bool:
+        """Stop a run, because somebody asked, or has ended it as `ended`. False if it is not executed here."""
+        if flow_run_id in self._claimed:
+            self._claimed[flow_run_id] = Order.CANCEL
+            return True
+        execution = self._executions.get(flow_run_id)
+        if execution is None:
+            return False
+        if ended is not None:
+            self._ended[flow_run_id] = ended
+        execution.cancel()
+        return True
 
     @property
     def running(self) -> int:
@@ -96,7 +116,8 @@ class Host:
         await self._idle.wait()
 
     def interrupt(self) -> None:
-        """Stop all runs, so that another process can take them up where they are."""
+        """Stop all runs, so that another process can take them up where they are, and begin no more."""
+        self._interrupted = True
         for execution in list(self._executions.values()):
             execution.interrupt()
 

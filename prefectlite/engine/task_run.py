@@ -87,7 +87,7 @@ async def _attempt(execution: FlowRunExecution, unit: Unit, arguments: dict[str,
     remembered = {"task_run_count": unit.attempt} if unit.attempt > 1 else None
     note(execution, unit, Running("Starting task run.", context=remembered))
     with stdout_logged() if task.log_stdout else nullcontext():
-        return await execution.caller.call(unit, arguments)
+        return await execution.caller.call(unit, arguments, execution.is_stopping)
 
 
 def _retry(execution: FlowRunExecution, unit: Unit, state: State) -> Retrying | None:
