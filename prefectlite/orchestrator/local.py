@@ -87,23 +87,19 @@ class LocalOrchestrator:
         self._closed = True
         self._wanted.set()
 
-    async def _commit(self, pending: Sequence[_Pending]) -> None:
-        batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners)
+    async def _commit(self, pending: Sequence[_Pending], *, trusting: bool = True) -> None:
+        batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners, trusting=trusting)
         try:
             verdicts, events = await self._write(batch, durable=any(map(_is_promise, pending)))
         except asyncio.CancelledError:
             _give_up(pending)
             raise
         except Exception as error:
-            if len(pending) == 1:
-                _fail(pending[0], error)
-                return
-            if isinstance(error, StoreError):
-                for one in pending:
+            for one in pending:
+                if isinstance(error, StoreError) or not trusting:
                     _fail(one, error)
-                return
-            for one in pending:  # one that cannot be written must not take the others with it
-                await self._commit([one])
+                else:  # one that cannot be written, or is there already, must not take the others with it
+                    await self._commit([one], trusting=False)
             return
         self._tell(batch.hint)
         self._deliver(pending, verdicts, events)
@@ -116,6 +112,7 @@ class LocalOrchestrator:
             except StoreUnavailable as error:
                 _logger.warning("states cannot be written now, and are tried again in %s s: %s", delay, error)
                 await asyncio.sleep(delay)
+                batch.trusting = False  # the commit may have been made all the same
         return await self._database.write(batch.apply, durable=durable)
 
     def _deliver(self, pending: Sequence[_Pending], verdicts: Sequence[Verdict], events: Sequence[Event]) -> None:

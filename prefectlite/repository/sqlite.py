@@ -22,6 +22,7 @@ from prefectlite.repository.schema import migrate
 T = TypeVar("T")
 #: The words of the migrations in SQLite's language.
 TYPES = {"id": "TEXT", "time": "INTEGER", "json": "TEXT", "bytes": "BLOB", "seq": "INTEGER", "big": "INTEGER"}
+TYPES["keyed"] = " WITHOUT ROWID"
 MINIMUM_VERSION = (3, 37, 0)
 READERS = 4
 #: A running flow's commits survive a power cut after this many seconds at the latest, without one being asked for.

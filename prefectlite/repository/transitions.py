@@ -15,30 +15,27 @@ from prefectlite.rules.task_runs import TaskRunSnapshot
 
 # The id of the state a run is in is that of the proposal which brought it there: a repeated proposal is known by it.
 _FLOW_RUNS = """
-SELECT r.id, r.version, r.state, r.owner, r.lease_epoch, s.id
-FROM flow_run r LEFT JOIN flow_run_state s ON s.flow_run_id = r.id AND s.version = r.version
-WHERE r.id IN (SELECT value FROM json_each($1))
+SELECT id, version, state, owner, lease_epoch, state_id FROM flow_run WHERE id IN (SELECT value FROM json_each($1))
 """
 _TASK_RUNS = """
-SELECT r.id, r.version, r.state, s.id
-FROM task_run r LEFT JOIN task_run_state s ON s.task_run_id = r.id AND s.version = r.version
-WHERE r.id IN (SELECT value FROM json_each($1))
+SELECT id, version, state, state_id FROM task_run WHERE id IN (SELECT value FROM json_each($1))
 """
 _CREATE_FLOW_RUN = """
 INSERT INTO flow_run (id, flow_id, name, parameters, context, labels, scheduled_start_time, idempotency_key,
-    owner, version, state, state_timestamp, state_message, state_start_time, state_details, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, $14, $11, $11)
+    owner, version, state, state_id, state_timestamp, state_message, state_start_time, state_details, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, $14, $15, $12, $12)
 """
 _MOVE_FLOW_RUN = """
-UPDATE flow_run SET version = $2, state = $3, state_timestamp = $4, state_message = $5, state_start_time = $6,
-    state_details = $7, start_time = coalesce(start_time, $8), end_time = $9, owner = $10, lease_epoch = $11, updated = $4
+UPDATE flow_run SET version = $2, state = $3, state_id = $4, state_timestamp = $5, state_message = $6,
+    state_start_time = $7, state_details = $8, start_time = coalesce(start_time, $9), end_time = $10, owner = $11,
+    lease_epoch = $12, updated = $5
 WHERE id = $1
 """
 _PUT_TASK_RUN = """
 INSERT INTO task_run (id, flow_run_id, task_id, map_index, name, start_time, end_time,
-    version, state, state_timestamp, state_message, state_start_time, state_details, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $10, $10)
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state,
+    version, state, state_id, state_timestamp, state_message, state_start_time, state_details, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $11, $11)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, state_id = excluded.state_id,
     state_timestamp = excluded.state_timestamp, state_message = excluded.state_message,
     state_start_time = excluded.state_start_time, state_details = excluded.state_details,
     start_time = coalesce(task_run.start_time, excluded.start_time), end_time = excluded.end_time,
@@ -142,7 +139,7 @@ def _history_row(entry: tuple[int, str, int, StateRecord]) -> tuple[Any, ...]:
 
 
 def _state_columns(s: StateRecord) -> tuple[Any, ...]:
-    return s.name, s.timestamp, s.message, s.start_time, s.details
+    return s.name, s.id, s.timestamp, s.message, s.start_time, s.details
 
 
 def _json(value: Any) -> str:

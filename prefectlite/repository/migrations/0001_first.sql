@@ -1,4 +1,5 @@
--- The first schema. Type words ($id, $time, $json, $bytes, $seq, $big) are put in by schema.py for each database.
+-- The first schema. Words ($id, $time, $json, $bytes, $seq, $big, and $keyed for a
+-- table that is stored in its key's index) are put in by schema.py for each database.
 -- Times are whole microseconds since 1970, UTC. `seq` is given in the order of commits.
 
 CREATE TABLE counter (
@@ -89,6 +90,7 @@ CREATE TABLE flow_run (
     end_time $time,
     version INTEGER NOT NULL,
     state TEXT NOT NULL,
+    state_id $id NOT NULL,
     state_timestamp $time NOT NULL,
     state_message TEXT,
     state_start_time $time,
@@ -116,6 +118,7 @@ CREATE TABLE task_run (
     end_time $time,
     version INTEGER NOT NULL,
     state TEXT NOT NULL,
+    state_id $id NOT NULL,
     state_timestamp $time NOT NULL,
     state_message TEXT,
     state_start_time $time,
@@ -172,4 +175,4 @@ CREATE TABLE result (
     task_run_id $id PRIMARY KEY REFERENCES task_run (id) ON DELETE CASCADE,
     encoding TEXT NOT NULL,
     data $bytes
-);
+)$keyed;
