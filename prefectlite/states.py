@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from prefectlite.clock import current_time
 from prefectlite.contexts import context as current
 from prefectlite.state import NO_RESULT
 from prefectlite.state import State as State
@@ -40,7 +41,7 @@ class Scheduled(Pending):
         context: _Values = None,
     ) -> None:
         super().__init__(message, result, cached_inputs, context)
-        self.start_time = _aware(start_time) or (datetime.now(UTC) if self._from_now else None)
+        self.start_time = _aware(start_time) or (current_time() if self._from_now else None)
         if (count := current.get("task_run_count")) is not None:
             self.context["task_run_count"] = count
 
@@ -136,7 +137,7 @@ class Queued(_MetaState):
         cached_inputs: _Values = None,
     ) -> None:
         super().__init__(message, result, state, context, cached_inputs)
-        self.start_time = _aware(start_time) or datetime.now(UTC)
+        self.start_time = _aware(start_time) or current_time()
 
 
 class ClientFailed(_MetaState):

@@ -27,7 +27,7 @@ FLOORS = [
         "names",
         "version",
     },
-    {"language", "triggers", "rules", "live"},
+    {"language", "triggers", "cache_validators", "rules", "live"},
     {"repository", "results", "storage"},
     {"orchestrator", "client"},
     {"engine", "executors"},
