@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -37,6 +38,15 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0))
+
+
+#: The clock of the run this code is part of.
+active_clock: ContextVar[Clock] = ContextVar("prefectlite_clock", default=SystemClock())  # noqa: B039 - it has no state
+
+
+def current_time() -> datetime:
+    """Now, by the clock of the run this code is part of: what states and caches made here go by."""
+    return active_clock.get().now()
 
 
 async def sleep_until(clock: Clock, moment: datetime) -> None:

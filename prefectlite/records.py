@@ -113,8 +113,9 @@ def restore_state(record: StateRecord) -> State:
         fields["state"] = restore_state(msgspec.convert({**fields["state"], "id": record.id}, StateRecord))
     if expiration := fields.get("cached_result_expiration"):
         fields["cached_result_expiration"] = datetime.fromisoformat(expiration)
-    known = {name: value for name, value in fields.items() if name == "context" or name in cls.details}
-    return cls(record.message, **known)
+    state = cls(record.message, **{name: value for name, value in fields.items() if name in cls.details})
+    state.context = fields.get("context") or {}  # and nothing of what is current where it is read
+    return state
 
 
 def _text(message: Any) -> str | None:

@@ -1,14 +1,17 @@
-"""The states a flow run or a task run can be in, with Prefect 1.x's names, colours and predicates."""
+"""The states of flow runs and task runs, with Prefect 1.x's names, colours, predicates and order of arguments."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from prefectlite.clock import current_time
+from prefectlite.contexts import context as current
 from prefectlite.state import NO_RESULT
 from prefectlite.state import State as State
+
+_Values = Mapping[str, Any] | None
 
 
 class Pending(State):
@@ -16,39 +19,38 @@ class Pending(State):
 
     color = "#7ebdff"
 
-
-class _Timed(Pending):
-    """A pending state with a moment before which it does not go on."""
-
-    details: ClassVar[tuple[str, ...]] = ("start_time",)
-
     def __init__(
-        self,
-        message: str | None = None,
-        result: Any = NO_RESULT,
-        *,
-        start_time: datetime | None = None,
-        context: dict[str, Any] | None = None,
+        self, message: Any = None, result: Any = NO_RESULT, cached_inputs: _Values = None, context: _Values = None
     ) -> None:
-        super().__init__(message, result, context=context)
-        self.start_time = _aware(start_time)
+        super().__init__(message, result, context, cached_inputs)
 
 
-class Scheduled(_Timed):
+class Scheduled(Pending):
     """To be begun at `start_time` (now, when not given)."""
 
     color = "#ffab00"
+    details: ClassVar[tuple[str, ...]] = ("start_time",)
+    _from_now = True
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.start_time is None and not isinstance(self, Paused):
-            self.start_time = datetime.now(UTC)
+    def __init__(
+        self,
+        message: Any = None,
+        result: Any = NO_RESULT,
+        start_time: datetime | None = None,
+        cached_inputs: _Values = None,
+        context: _Values = None,
+    ) -> None:
+        super().__init__(message, result, cached_inputs, context)
+        self.start_time = _aware(start_time) or (current_time() if self._from_now else None)
+        if (count := current.get("task_run_count")) is not None:
+            self.context["task_run_count"] = count
 
 
 class Paused(Scheduled):
     """Waiting for a person, or until `start_time` where one is given."""
 
     color = "#99a8e8"
+    _from_now = False
 
 
 class Resume(Scheduled):
@@ -63,9 +65,17 @@ class Retrying(Scheduled):
     color = "#f66a0a"
     details = ("start_time", "run_count")
 
-    def __init__(self, message: str | None = None, result: Any = NO_RESULT, *, run_count: int = 1, **kwargs: Any) -> None:
-        super().__init__(message, result, **kwargs)
-        self.run_count = run_count
+    def __init__(
+        self,
+        message: Any = None,
+        result: Any = NO_RESULT,
+        start_time: datetime | None = None,
+        context: _Values = None,
+        cached_inputs: _Values = None,
+        run_count: int | None = None,
+    ) -> None:
+        super().__init__(message, result, start_time, cached_inputs, context)
+        self.run_count: int = current.get("task_run_count", 1) if run_count is None else run_count
 
 
 class Running(State):
@@ -77,19 +87,32 @@ class Running(State):
 class Cancelling(Running):
     """Asked to stop, and stopping."""
 
-    color = "#e8e8e8"
+    color = "#E8E8E8"
 
 
-class _MetaState(Pending):
-    """A state around another one."""
+class _MetaState(State):
+    """A state around another one; `state` is the innermost that is no such wrapping."""
 
     details: ClassVar[tuple[str, ...]] = ("state",)
 
     def __init__(
-        self, message: str | None = None, result: Any = NO_RESULT, *, state: State | None = None, **kwargs: Any
+        self,
+        message: Any = None,
+        result: Any = NO_RESULT,
+        state: State | None = None,
+        context: _Values = None,
+        cached_inputs: _Values = None,
     ) -> None:
-        super().__init__(message, result, **kwargs)
+        super().__init__(message, result, context, cached_inputs)
         self.state = state
+
+    @property
+    def state(self) -> State | None:
+        return self._state
+
+    @state.setter
+    def state(self, value: State | None) -> None:
+        self._state = value.state if isinstance(value, _MetaState) else value
 
 
 class Submitted(_MetaState):
@@ -104,9 +127,17 @@ class Queued(_MetaState):
     color = "#ffea7f"
     details = ("state", "start_time")
 
-    def __init__(self, *args: Any, start_time: datetime | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.start_time = _aware(start_time) or datetime.now(UTC)
+    def __init__(
+        self,
+        message: Any = None,
+        result: Any = NO_RESULT,
+        state: State | None = None,
+        start_time: datetime | None = None,
+        context: _Values = None,
+        cached_inputs: _Values = None,
+    ) -> None:
+        super().__init__(message, result, state, context, cached_inputs)
+        self.start_time = _aware(start_time) or current_time()
 
 
 class ClientFailed(_MetaState):
@@ -126,9 +157,16 @@ class Looped(Finished):
 
     details = ("loop_count",)
 
-    def __init__(self, message: str | None = None, result: Any = NO_RESULT, *, loop_count: int = 1, **kwargs: Any) -> None:
-        super().__init__(message, result, **kwargs)
-        self.loop_count = loop_count
+    def __init__(
+        self,
+        message: Any = None,
+        result: Any = NO_RESULT,
+        loop_count: int | None = None,
+        context: _Values = None,
+        cached_inputs: _Values = None,
+    ) -> None:
+        super().__init__(message, result, context, cached_inputs)
+        self.loop_count: int = current.get("task_loop_count", 1) if loop_count is None else loop_count
 
 
 class Cancelled(Finished):
@@ -151,15 +189,15 @@ class Cached(Success):
 
     def __init__(
         self,
-        message: str | None = None,
+        message: Any = None,
         result: Any = NO_RESULT,
-        *,
-        hashed_inputs: dict[str, str] | None = None,
+        cached_inputs: _Values = None,
         cached_parameters: dict[str, Any] | None = None,
         cached_result_expiration: datetime | None = None,
-        **kwargs: Any,
+        context: _Values = None,
+        hashed_inputs: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(message, result, **kwargs)
+        super().__init__(message, result, context, cached_inputs)
         self.hashed_inputs = hashed_inputs
         self.cached_parameters = cached_parameters
         self.cached_result_expiration = _aware(cached_result_expiration)
@@ -173,16 +211,25 @@ class Mapped(Success):
 
     def __init__(
         self,
-        message: str | None = None,
+        message: Any = None,
         result: Any = NO_RESULT,
-        *,
         map_states: Iterable[State | None] | None = None,
+        context: _Values = None,
+        cached_inputs: _Values = None,
         n_map_states: int | None = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(message, result, **kwargs)
+        super().__init__(message, result, context, cached_inputs)
         self.map_states: list[State | None] = list(map_states or [])
-        self.n_map_states = len(self.map_states) if n_map_states is None else n_map_states
+        self._n_map_states = n_map_states
+
+    @property
+    def n_map_states(self) -> int:
+        """How many children there are, whether their states are known or not."""
+        return self._n_map_states or len(self.map_states)
+
+    @n_map_states.setter
+    def n_map_states(self, value: int | None) -> None:
+        self._n_map_states = value
 
     @property
     def result(self) -> Any:
@@ -193,6 +240,11 @@ class Mapped(Success):
     @result.setter
     def result(self, value: Any) -> None:
         self._result = value
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and isinstance(other, Mapped) and self.map_states == other.map_states
+
+    __hash__ = State.__hash__
 
 
 class Skipped(Success):
@@ -205,6 +257,11 @@ class Failed(Finished):
     """Ended badly; `result` is the exception where there was one."""
 
     color = "#eb0000"
+
+    def __init__(
+        self, message: Any = None, result: Any = NO_RESULT, cached_inputs: _Values = None, context: _Values = None
+    ) -> None:
+        super().__init__(message, result, context, cached_inputs)
 
 
 class TimedOut(Failed):
@@ -231,14 +288,8 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-def _all_classes() -> dict[str, type[State]]:
-    module = sys.modules[__name__]
-    found = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, State)]
-    return {c.__name__: c for c in found if not c.__name__.startswith("_")}
-
-
 #: Every state class by its name, as the record and the API write it.
-BY_NAME: dict[str, type[State]] = _all_classes()
+BY_NAME: dict[str, type[State]] = {c.__name__: c for c in State.children(include_self=True)}
 #: Names of the states a run cannot leave by itself.
 FINISHED: frozenset[str] = frozenset(name for name, c in BY_NAME.items() if issubclass(c, Finished))
 

@@ -154,7 +154,7 @@ class LocalClient:
     async def set_task_run_state(self, task_run_id: str, state: State, version: int | None = None) -> str:
         """As `set_flow_run_state`, for a task run."""
         flow_run_id, task_id, map_index, _ = await runs.task_run_place(self._database, task_run_id)
-        restart = state.is_pending()
+        restart = state.is_pending() or state.is_meta_state()
         proposal = TaskRunProposal(
             task_run_id, flow_run_id, task_id, map_index, self._record(state), version, restart=restart
         )

@@ -6,9 +6,9 @@ import msgspec
 
 from prefectlite.records import StateRecord
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, Verdict
-from prefectlite.states import Pending, Running, names_of
+from prefectlite.states import ClientFailed, Pending, Queued, Running, Submitted, names_of
 
-_WAITING = frozenset(names_of(Pending))
+_WAITING = frozenset(name for kind in (Pending, Submitted, Queued, ClientFailed) for name in names_of(kind))
 _EXECUTING = frozenset(names_of(Running))
 
 
