@@ -159,7 +159,7 @@ def test_graphene_stays_in_the_api() -> None:
 
 
 def test_only_results_and_storage_unpickle() -> None:
-    allowed = ("prefectlite.results.", "prefectlite.storage.", "prefectlite.engine.")
+    allowed = ("prefectlite.results.", "prefectlite.storage.", "prefectlite.engine.", "prefectlite.executors.")
     assert all(module.startswith(allowed) for module in third_party("pickle") | third_party("cloudpickle"))
 
 
