@@ -13,6 +13,7 @@ PrefectliteError
 │   ├── FlowSourceMissing     the file, module or flow is not there
 │   └── FlowImportError       importing it raised
 ├── SerializationError        a value cannot be written down
+├── WorkerDied                the process that executed a task ended
 ├── StoreError                the database cannot be used
 │   ├── SchemaTooNew          it was written by a newer prefectlite
 │   ├── StoreUnavailable      it cannot be opened or reached
@@ -116,6 +117,12 @@ class SerializationError(PrefectliteError, TypeError):
 
     code = "SERIALIZATION"
     exit_code = 65
+
+
+class WorkerDied(PrefectliteError):
+    """The worker process that executed a task ended before the task did, or could not be started."""
+
+    code = "WORKER_DIED"
 
 
 class StoreError(PrefectliteError):

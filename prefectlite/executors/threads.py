@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,13 +11,18 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
+from prefectlite.executors.interruption import Interrupted as Interrupted
+from prefectlite.executors.interruption import interrupt
+
 #: Threads that are started without waiting whether they are needed.
 EAGER = 4
 #: Seconds after which jobs that wait are looked at.
 PATIENCE = 0.005
-
+#: Seconds after which code that was to be stopped, and goes on, is reported.
+STUCK = 1.0
 
 _here = threading.local()
+_logger = logging.getLogger("prefectlite.threads")
 
 
 @contextmanager
@@ -40,14 +45,25 @@ def waiting_for(stop: Callable[[], None]) -> Iterator[None]:
         pool.resize(-1)
 
 
-class Interrupted(BaseException):
-    """Raised inside a job that was abandoned, at its next Python instruction."""
+@contextmanager
+def stopped_by(stop: Callable[[], None]) -> Iterator[None]:
+    """On a worker thread: if its job is abandoned, call `stop`, which ends the code in here, instead of interrupting it."""
+    job: Job = _here.job
+    with job.lock:
+        if job.lost:
+            raise Interrupted
+        job.stop, job.is_stoppable = stop, True
+    try:
+        yield
+    finally:
+        with job.lock:
+            job.stop, job.is_stoppable = None, False
 
 
 class Job:
     """One function on its way through the pool. `result` is its outcome; `begun`, if asked for, when a worker took it."""
 
-    __slots__ = ("begun", "inside", "lock", "lost", "result", "stop", "thread", "work")
+    __slots__ = ("begun", "inside", "is_stoppable", "lock", "lost", "result", "stop", "thread", "work")
 
     def __init__(self, work: Callable[[], Any], result: asyncio.Future[Any], begun: asyncio.Future[None] | None) -> None:
         self.work, self.result, self.begun = work, result, begun
@@ -56,6 +72,7 @@ class Job:
         self.inside = False
         self.lost = False
         self.stop: Callable[[], None] | None = None  # ends what the job waits for
+        self.is_stoppable = False  # `stop` ends the job altogether
 
 
 class ThreadPool:
@@ -76,10 +93,13 @@ class ThreadPool:
         self._look_due = False
         self._delivered = 0  # since the last look
         self._free = 0  # workers that wait for a job, less the jobs that wait for a worker
+        self._closed = False
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[[], Any], *, tell_begin: bool = False) -> Job:
         """A job whose `result` future gets what `work()` returns or raises on a worker thread."""
+        if self._closed:
+            raise RuntimeError("the thread pool is closed")
         job = Job(work, self._loop.create_future(), self._loop.create_future() if tell_begin else None)
         with self._lock:
             self._free -= 1
@@ -90,25 +110,32 @@ class ThreadPool:
         self._jobs.put(job)
         if hire:
             self._hire()
-        elif waits and not self._look_due:
-            self._look_due = True
-            self._loop.call_later(PATIENCE, self._look)
+        elif waits:
+            self._look_soon()
         return job
 
-    def abandon(self, job: Job) -> None:
+    def abandon(self, job: Job, stuck: Callable[[], None] | None = None) -> None:
         """Wait for `job` no longer: drop it if no worker took it, else interrupt it and let another worker take its place.
 
         Python can interrupt a thread between two of its instructions only; one that is stuck in C goes on until it returns.
+        `stuck`, if given, is called on the loop if the code is still at it after STUCK seconds.
         """
         job.result.cancel()
         with job.lock:
-            if not job.inside or job.lost:
+            if not job.inside:
+                job.work = _nothing  # it may be long until a worker comes by
                 return
-            job.lost = True
+            if job.lost:
+                return
             if job.stop is not None:
                 job.stop()
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(job.thread), ctypes.py_object(Interrupted))
+            if job.is_stoppable:
+                return
+            job.lost = True
         self._hire()
+        self._interrupt(job)
+        if stuck is not None:
+            self._loop.call_later(STUCK, _report, job, stuck)
 
     def resize(self, change: int) -> None:
         """Allow so many more threads, or fewer; from any thread. Threads that are there stay."""
@@ -118,28 +145,52 @@ class ThreadPool:
             if hire:
                 self._threads += 1
         if hire:
-            self._hire()
+            self._hire_more(1)
 
     def close(self) -> None:
-        """Let the workers go, each after the job it is at."""
-        for _ in range(self._threads):
+        """Let the workers go, each after the job it is at; what was submitted is still executed."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._lock:
+            threads = self._threads
+        for _ in range(threads):
             self._jobs.put(None)
+
+    def _look_soon(self) -> None:
+        if not self._look_due:
+            self._look_due = True
+            self._loop.call_later(PATIENCE, self._look)
 
     def _look(self) -> None:
         """Start threads for the jobs that wait, if those there are do not get through with theirs."""
         with self._lock:
             waiting, room = -self._free, self._size - self._threads
-            hired = max(min(waiting, room), 0) if self._delivered < self._threads else 0
+            hired = max(min(waiting, room), 0) if self._delivered < self._threads or not self._threads else 0
             self._threads += hired
-        for _ in range(hired):
-            self._hire()
+        self._hire_more(hired)
         self._delivered = 0
-        self._look_due = waiting > hired and room > hired
-        if self._look_due:
-            self._loop.call_later(PATIENCE, self._look)
+        self._look_due = False
+        if waiting > hired and room > hired:
+            self._look_soon()
+
+    def _hire_more(self, threads: int) -> None:
+        for _ in range(threads):
+            if self._closed:  # nobody else will tell it to go
+                self._jobs.put(None)
+            self._hire()
 
     def _hire(self) -> None:
-        threading.Thread(target=self._work, name="prefectlite-worker", daemon=True).start()
+        """Start a thread that is counted already."""
+        try:
+            threading.Thread(target=self._work, name="prefectlite-worker", daemon=True).start()
+        except RuntimeError as error:  # the operating system gives no more
+            with self._lock:
+                self._threads -= 1
+                none_left = not self._threads
+            _logger.warning("Tasks have to wait: %s (%s threads are there)", error, threading.active_count())
+            if none_left:  # nobody else would come by
+                self._call_loop(self._loop.call_later, 1.0, self._look)
 
     def _work(self) -> None:
         _here.pool = self
@@ -154,6 +205,7 @@ class ThreadPool:
                 lost = self._execute(job)
             except Interrupted:  # it came just after the user's code had ended
                 lost = True
+            job.inside = False
             del job  # an idle worker keeps nothing alive
 
     def _execute(self, job: Job) -> bool:
@@ -181,7 +233,16 @@ class ThreadPool:
             self._call_loop(self._deliver)
         return False
 
-    def _call_loop(self, callback: Callable[..., None], *args: Any) -> None:
+    def _interrupt(self, job: Job, again: float = 0.001) -> None:
+        """Raise Interrupted in the job's thread as soon as it is in the user's code."""
+        with job.lock:
+            if not job.inside:
+                return
+            if interrupt(job.thread, ThreadPool._execute.__code__):
+                return
+        self._loop.call_later(again, self._interrupt, job, min(2 * again, 0.25))
+
+    def _call_loop(self, callback: Callable[..., Any], *args: Any) -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
             self._loop.call_soon_threadsafe(callback, *args)
 
@@ -198,6 +259,28 @@ class ThreadPool:
                 job.result.set_exception(RuntimeError(f"the function raised {error!r}"))
             else:
                 job.result.set_exception(error)
+
+
+class OwnThread(ThreadPool):
+    """One thread that executes its jobs one after another, in their order: for objects that may only be used by one thread.
+
+    It also keeps waiting where a job waits for a flow that it runs. If a job is abandoned, another thread takes over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def resize(self, change: int) -> None:
+        """Nothing: a second thread would not be the one."""
+
+
+def _report(job: Job, stuck: Callable[[], None]) -> None:
+    if job.inside:
+        stuck()
+
+
+def _nothing() -> None:
+    """What a job that was dropped does."""
 
 
 def _set(future: asyncio.Future[None]) -> None:
