@@ -23,6 +23,7 @@ FLOORS = [
         "settings",
         "contexts",
         "registry",
+        "loggers",
         "kept",
         "names",
         "version",
