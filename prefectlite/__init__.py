@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prefectlite.language.parameter import Parameter as Parameter
     from prefectlite.language.task import Task as Task
     from prefectlite.language.task import task as task
+    from prefectlite.loggers import get_logger as get_logger
     from prefectlite.runtime import Runtime as Runtime
     from prefectlite.version import __version__ as __version__
 
@@ -35,6 +36,7 @@ _HOMES = {
     "Task": "prefectlite.language.task",
     "__version__": "prefectlite.version",
     "context": "prefectlite.contexts",
+    "get_logger": "prefectlite.loggers",
     "mapped": "prefectlite.language.mapping",
     "signals": "prefectlite.signals",
     "states": "prefectlite.states",

@@ -5,11 +5,14 @@ All of it lives in context variables, so coroutines and the worker threads that 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
+
+from prefectlite.loggers import run_logger
+from prefectlite.settings import Settings, current_settings, load_settings, with_changes
 
 #: The flow inside whose `with` block this code runs.
 active_graph: ContextVar[Any] = ContextVar("prefectlite_active_graph", default=None)
@@ -26,8 +29,10 @@ active_log: ContextVar[Any] = ContextVar("prefectlite_active_log", default=None)
 #: True while a flow's file is imported by the server or the command line: `run` and `register` do nothing then.
 loading_flow: ContextVar[bool] = ContextVar("prefectlite_loading_flow", default=False)
 
-_NOTHING: dict[str, Any] = {}
-_values: ContextVar[dict[str, Any]] = ContextVar("prefectlite_values", default=_NOTHING)
+# None: nothing was entered or set here, and the content is what the settings say. The dictionary in it is never changed,
+# only replaced, so that whoever has a copy of the context variables keeps what it had.
+_values: ContextVar[dict[str, Any] | None] = ContextVar("prefectlite_values", default=None)
+_ABSENT: Any = object()
 
 
 def enter_values(values: dict[str, Any]) -> None:
@@ -35,58 +40,145 @@ def enter_values(values: dict[str, Any]) -> None:
     _values.set(values)
 
 
-class Context:
-    """The values of the current run: `context.flow_run_id`, `context.get("map_index")`, `with context(key=value):`.
+def current_values() -> Mapping[str, Any]:
+    """The content of `prefectlite.context`, not a copy: to be read and let go."""
+    values = _values.get()
+    return _initial() if values is None else values
 
-    Inside a task: flow_name, flow_run_id, flow_run_name, parameters, scheduled_start_time, date, task_name, task_slug,
-    task_run_id, task_run_count, map_index (None unless mapped), logger. A missing one raises AttributeError.
-    """
+
+@functools.cache
+def _initial() -> dict[str, Any]:
+    return load_settings().context
+
+
+def _computed(name: str) -> Any:
+    """What is there without having been set: nothing has to load settings or make loggers for code that never asks."""
+    if name == "config":
+        return current_settings()
+    if name == "logger":
+        values = current_values()
+        return run_logger(values.get("task_name"), values.get("task_full_name"))
+    return _ABSENT
+
+
+class Values(dict[str, Any]):
+    """A dictionary whose items are attributes, too."""
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return _values.get()[name]
+            return self[name]
         except KeyError:
-            if name == "logger":
-                return logging.getLogger(f"prefectlite.{self.get('task_name', 'flow')}")
-            raise AttributeError(f"prefectlite.context has no value {name!r} here") from None
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
+
+class Context(MutableMapping[str, Any]):
+    """The values of the current run: `context.flow_run_id`, `context.get("map_index")`, `with context(key=value):`.
+
+    Inside a task: flow_name, flow_run_id, flow_run_name, parameters, scheduled_start_time, date, task_name, task_slug,
+    task_run_id, task_run_count, map_index (None unless mapped), and everywhere `logger` and `config`, the settings. They are
+    read, set and deleted as attributes and as items; a missing one raises AttributeError and KeyError. What is set is seen
+    by the coroutine or thread that set it and by what it starts, and undone at the end of a `with context(...)` around it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(
+                f"'Context' object has no attribute {name!r}: prefectlite.context has no such value here"
+            ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(f"'Context' object has no attribute {name!r}") from None
+
     def __getitem__(self, name: str) -> Any:
-        return _values.get()[name]
+        values = current_values()
+        if name in values:
+            return values[name]
+        if (value := _computed(name)) is _ABSENT:
+            raise KeyError(name)
+        return value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        _values.set({**_values.get(), name: value})
+        _values.set({**current_values(), name: value})
+
+    def __delitem__(self, name: str) -> None:
+        left = self.to_dict()
+        del left[name]
+        _values.set(left)
 
     def __contains__(self, name: object) -> bool:
-        return name in _values.get()
+        return name in current_values() or name in ("config", "logger")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(current_values())
+
+    def __len__(self) -> int:
+        return len(current_values())
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value called `name`, or `default`."""
-        return _values.get().get(name, default)
+        value = current_values().get(name, _ABSENT)
+        if value is _ABSENT:
+            value = _computed(name)
+        return default if value is _ABSENT else value
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """Set several values, given as `dict.update` takes them."""
+        _values.set({**current_values(), **dict(*others, **values)})
+
+    def clear(self) -> None:
+        """Take all values away."""
+        _values.set({})
 
     def to_dict(self) -> dict[str, Any]:
-        """A copy of all current values."""
-        return dict(_values.get())
+        """A copy of all current values; `logger` and `config` are in it where they were set."""
+        return dict(current_values())
 
-    def __call__(self, *mappings: dict[str, Any], **values: Any) -> AbstractContextManager[Context]:
-        """Values for the length of a `with` block."""
-        return self._block({key: value for mapping in mappings for key, value in mapping.items()} | values)
+    def copy(self) -> Values:
+        """A copy of all current values that can be read like the context; changing it changes nothing here."""
+        return Values(current_values())
+
+    def __call__(
+        self, *mappings: Mapping[str, Any] | Iterable[tuple[str, Any]], **values: Any
+    ) -> AbstractContextManager[Context]:
+        """Values for the length of a `with` block, at whose end everything is as it was before it.
+
+        Of `config`, which may be a dictionary, the settings that are named change; other values are replaced.
+        """
+        return self._block({key: value for mapping in mappings for key, value in dict(mapping).items()} | values)
 
     @contextmanager
     def _block(self, values: dict[str, Any]) -> Iterator[Context]:
-        token = _values.set({**_values.get(), **values})
+        before = _values.get()
+        if isinstance(config := values.get("config"), Mapping) and isinstance(self.config, Settings):
+            values = {**values, "config": with_changes(self.config, config)}
+        _values.set({**current_values(), **values})
         try:
             yield self
         finally:
-            _values.reset(token)
+            _values.set(before)  # not `reset`, which a generator that is closed elsewhere could not do
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
 
     def __repr__(self) -> str:
         return "<Context>"
 
     def __reduce__(self) -> Any:
-        raise TypeError("prefectlite.context cannot be pickled; read its values where you need them")
+        raise TypeError(
+            "Pickling context objects is explicitly not supported. You should always access context as an attribute of the"
+            " `prefectlite` module, as in `prefectlite.context`, and read its values where you need them"
+        )
 
 
 #: What user code imports as `prefectlite.context`.

@@ -132,7 +132,7 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
     owner = Owner(path.with_name(path.name + ".owners") if path else None)
     try:
         session = Session(settings, database, clock or SystemClock(), owner, path)
-        with logging_installed(settings.log_level):
+        with logging_installed(settings):
             async with asyncio.TaskGroup() as group:
                 writers = [kept(group.create_task(work)) for work in (session.orchestrator.run(), session.run_log.run())]
                 listeners = [kept(group.create_task(restarting("listener for orders", session.follow_orders)))]

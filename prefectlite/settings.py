@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import logging
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import platformdirs
@@ -21,7 +23,10 @@ from prefectlite.errors import SettingsError
 PREFIX = "PREFECTLITE_"
 _NOT_SETTINGS = ("config", "home")  # variables that say where things lie
 MEMORY_URL = "sqlite://:memory:"
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]  # with none of them, a run would wait for ever
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_SomeSeconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,18 +38,41 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     allowed_hosts: tuple[str, ...] = ()  # names, beyond those of this machine, under which the API may be asked for
     api_url: str = ""  # a running server to register with; empty: the local database
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    grace_period: Annotated[float, msgspec.Meta(ge=0)] = 10.0  # how long `serve` lets runs go on after it was asked to stop
+    grace_period: _Seconds = 10.0  # how long `serve` lets runs go on after it was asked to stop
+
     max_coroutines: _Positive = 10_000  # async tasks of one run that may be executing at once
     max_threads: _Positive = 64  # plain-function tasks of one process that may be executing at once
-    max_result_bytes: Annotated[int, msgspec.Meta(ge=0)] = (
-        64 * 1024 * 1024
-    )  # larger results stay in memory and are computed again on resume
+    worker_processes: _Count = 0  # for tasks that are executed in processes of their own; 0: as many as there are cores
     max_map_children: _Positive = 1_000_000
+    blocked_loop_seconds: _Seconds = 1.0  # a coroutine that holds the event loop for longer is warned of; 0: none is
+    run_on_schedule: bool = True  # whether `flow.run()` of a flow with a schedule waits for it, and runs again and again
+    eager_edge_validation: bool = False  # whether edges are checked when they are made rather than before a run
+
+    checkpointing: bool = True  # whether results of tasks with a `result` or a `target` are written there
+    max_result_bytes: _Count = 64 * 1024 * 1024  # larger results stay in memory and are computed again on resume
+    task_max_retries: _Count = 0  # for tasks that say nothing themselves, as the next two
+    task_retry_delay: _Seconds | None = None
+    task_timeout: _SomeSeconds | None = None
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: str = "[%(asctime)s] %(levelname)s - %(name)s | %(message)s"  # of lines on standard error
+    log_datefmt: str = "%Y-%m-%d %H:%M:%S%z"
+    log_attributes: tuple[str, ...] = ()  # values of prefectlite.context that every log record carries as attributes
+    extra_loggers: tuple[str, ...] = ()  # loggers of others whose lines inside a run are in the run's log, too
+
+    context: dict[str, Any] = {}  # what prefectlite.context holds before anything else; in the file, a [context] table
 
     def resolved_database_url(self) -> str:
         """The database's URL, with the default filled in."""
         return self.database_url or f"sqlite:///{default_directory() / 'prefectlite.sqlite'}"
+
+
+class Given(NamedTuple):
+    """A value somebody gave, and where; `option` is the command's option it was given by."""
+
+    value: Any
+    source: str
+    option: str = ""
 
 
 def default_directory() -> Path:
@@ -52,19 +80,79 @@ def default_directory() -> Path:
     return Path(os.environ.get("PREFECTLITE_HOME") or platformdirs.user_data_dir("prefectlite"))
 
 
-def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, options: Mapping[str, str] | None = None, **overrides: Any
+) -> Settings:
     """The settings in force; `overrides` that are not None win over everything.
 
-    Raises SettingsError, naming every unknown key and every value that cannot be used, and where it stands.
+    `options`: by which option of a command an override was given (`{"port": "--port"}`), for messages. Raises
+    SettingsError, naming every unknown key and every value that cannot be used, and where it stands.
     """
+    return _checked(_given(os.environ if environ is None else environ, options or {}, overrides))
+
+
+def settings_and_sources(environ: Mapping[str, str] | None = None) -> tuple[Settings, dict[str, str]]:
+    """The settings in force, and where each that is not at its default comes from: file and line, or a variable."""
+    given = _given(os.environ if environ is None else environ, {}, {})
+    return _checked(given), {name: value.source for name, value in given.items()}
+
+
+def settings_file(environ: Mapping[str, str] | None = None) -> Path:
+    """The file that settings are read from, which need not exist."""
     environ = os.environ if environ is None else environ
-    values = _from_file(Path(environ.get(PREFIX + "CONFIG") or platformdirs.user_config_path("prefectlite") / "config.toml"))
+    return Path(environ.get(PREFIX + "CONFIG") or platformdirs.user_config_path("prefectlite") / "config.toml")
+
+
+def current_settings() -> Settings:
+    """The settings in force, read again only when the variables or the file have changed."""
+    path = settings_file()
+    try:
+        status = path.stat()
+        version = (str(path), status.st_mtime_ns, status.st_size)
+    except OSError:
+        version = (str(path), 0, 0)
+    return _loaded(version, tuple((name, value) for name, value in os.environ.items() if name.startswith(PREFIX)))
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(version: tuple[str, int, int], variables: tuple[tuple[str, str], ...]) -> Settings:
+    return load_settings(dict(variables))
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """`settings` with those in `changes` in place of theirs. Raises SettingsError for those that cannot be used."""
+    checked = _checked({name: Given(value, "context(config=…)") for name, value in changes.items()})
+    return msgspec.structs.replace(settings, **{name: getattr(checked, name) for name in changes})
+
+
+def _given(environ: Mapping[str, str], options: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Given]:
+    given = _from_file(settings_file(environ))
     for variable, text in environ.items():
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name not in _NOT_SETTINGS:
-            values[name] = (text, variable)
-    values.update({name: (value, "the call") for name, value in overrides.items() if value is not None})
-    return _checked(values)
+            given[name] = Given(text, variable)
+    for name, value in overrides.items():
+        if value is not None:
+            given[name] = Given(value, "the call", options.get(name, ""))
+    return given
+
+
+def _from_file(path: Path) -> dict[str, Given]:
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error}") from error
+    return {name: Given(value, f"{path}{_line(text, name)}") for name, value in content.items()}
+
+
+def _line(text: str, name: str) -> str:
+    """`:3` where the third line sets `name` or begins its table. The parser does not tell, so this looks for it."""
+    word = re.escape(name)
+    found = re.search(rf"^[ \t]*(\[[ \t]*)?([\"']?){word}\2[ \t]*(\]|\.|=)", text, re.MULTILINE)
+    return f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""
 
 
 @functools.cache
@@ -72,31 +160,33 @@ def _fields() -> dict[str, msgspec.structs.FieldInfo]:
     return {field.name: field for field in msgspec.structs.fields(Settings)}
 
 
-def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
-    if not path.is_file():
-        return {}
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"The settings file {path} cannot be read: {error}") from error
-    return {name: (value, str(path)) for name, value in content.items()}
-
-
-def _checked(values: dict[str, tuple[Any, str]]) -> Settings:
+def _checked(given: Mapping[str, Given]) -> Settings:
     problems, good = [], {}
-    for name, (value, source) in values.items():
+    for name, one in given.items():
         if name not in Settings.__struct_fields__:
             near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"{source}: unknown setting {name!r}{hint}")
+            problems.append(f"{one.source}: unknown setting {name!r}{hint}")
             continue
-        field = _fields()[name]
-        if isinstance(value, str) and isinstance(field.default, tuple):  # a variable has no other way to hold several
-            value = [part.strip() for part in value.split(",") if part.strip()]
         try:
-            good[name] = msgspec.convert(value, field.type, strict=not isinstance(value, str) or field.type is str)
-        except msgspec.ValidationError as error:
-            problems.append(f"{source}: {name} = {value!r}: {error}")
+            good[name] = _converted(name, one.value)
+        except (msgspec.ValidationError, ValueError) as error:
+            written = f"{one.option} {one.value}" if one.option else f"{one.source}: {name} = {one.value!r}"
+            problems.append(f"{written}: {error}")
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**good)
+
+
+def _converted(name: str, value: Any) -> Any:
+    field = _fields()[name]
+    if isinstance(value, str) and isinstance(field.default, tuple):  # a variable has no other way to hold several
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, str) and field.default is None and value.strip().lower() in ("", "none"):
+        return None
+    if isinstance(value, str) and field.default_factory is dict:
+        raise ValueError("write it in the settings file, as a table")
+    converted = msgspec.convert(value, field.type, strict=not isinstance(value, str) or field.type is str)
+    if name == "log_format":
+        logging.Formatter(converted)  # raises ValueError for one that is none
+    return converted

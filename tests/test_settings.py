@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.errors import SettingsError
-from prefectlite.settings import Settings, default_directory, load_settings
+from prefectlite.settings import (
+    Settings,
+    default_directory,
+    load_settings,
+    settings_and_sources,
+    settings_file,
+    with_changes,
+)
 
 Configure = Callable[[str], dict[str, str]]
 FIELDS = Settings.__struct_fields__
@@ -32,7 +39,22 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "max_threads": (1, 2),
     "max_result_bytes": (0, 1),
     "max_map_children": (1, 2),
+    "worker_processes": (2, 4),
+    "blocked_loop_seconds": (0.0, 2.5),
+    "run_on_schedule": (False, False),
+    "eager_edge_validation": (True, True),
+    "checkpointing": (False, False),
+    "task_max_retries": (1, 3),
+    "task_retry_delay": (0.5, 60.0),
+    "task_timeout": (0.5, 60.0),
+    "log_format": ("%(message)s", "%(name)s %(message)s"),
+    "log_datefmt": ("%H:%M", "%c"),
+    "log_attributes": (("a", "b"), ("c",)),
+    "extra_loggers": (("a", "b.c"), ("c",)),
+    "context": ({"a": 1}, {"b": {"c": [2]}}),
 }
+#: Settings that a variable can hold.
+IN_VARIABLES = tuple(name for name in FIELDS if name != "context")
 
 
 @pytest.fixture
@@ -54,6 +76,8 @@ def nothing(tmp_path: Path) -> dict[str, str]:
 
 
 def toml(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{name} = {{{', '.join(toml(key, item) for key, item in value.items())}}}"
     return f"{name} = {msgspec.json.encode(value).decode()}"
 
 
@@ -74,14 +98,19 @@ def test_each_place_wins_over_the_one_before(name: str, configure: Configure) ->
     one, other = SAMPLES[name]
     environ = configure(toml(name, one))
     assert getattr(load_settings(environ), name) == one
-    environ |= {f"PREFECTLITE_{name.upper()}": text(other)}
+    if name in IN_VARIABLES:
+        environ |= {f"PREFECTLITE_{name.upper()}": text(other)}
+    else:
+        environ = configure(toml(name, other))
     assert getattr(load_settings(environ), name) == other
     assert getattr(load_settings(environ, **{name: None}), name) == other
     assert getattr(load_settings(environ, **{name: one}), name) == one
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["file", "variable", "call"]), unique=True), st.permutations(FIELDS), st.integers(1, 5))
+@given(
+    st.lists(st.sampled_from(["file", "variable", "call"]), unique=True), st.permutations(IN_VARIABLES), st.integers(1, 5)
+)
 def test_places_add_up(tmp_path_factory: Any, places: list[str], names: list[str], each: int) -> None:
     path = tmp_path_factory.mktemp("settings") / "config.toml"
     mine = {place: names[number * 2 : number * 2 + each] for number, place in enumerate(places)}
@@ -136,6 +165,13 @@ def test_a_misspelt_variable_is_not_passed_over(nothing: dict[str, str]) -> None
         ("max_coroutines", "0"),
         ("max_map_children", "0"),
         ("max_result_bytes", "-1"),
+        ("worker_processes", "-1"),
+        ("blocked_loop_seconds", "-0.5"),
+        ("task_max_retries", "-1"),
+        ("task_max_retries", "few"),
+        ("task_retry_delay", "1m 30s"),
+        ("task_timeout", "0"),
+        ("checkpointing", "perhaps"),
     ],
 )
 def test_a_variable_that_cannot_be_used(nothing: dict[str, str], name: str, value: str) -> None:
@@ -153,7 +189,7 @@ def test_a_line_that_cannot_be_used(configure: Configure, line: str) -> None:
     environ = configure(line)
     with pytest.raises(SettingsError) as caught:
         load_settings(environ)
-    assert str(caught.value).startswith(f"{environ['PREFECTLITE_CONFIG']}: {line.partition(' ')[0]} = ")
+    assert str(caught.value).startswith(f"{environ['PREFECTLITE_CONFIG']}:1: {line.partition(' ')[0]} = ")
 
 
 def test_every_problem_is_named_with_its_place(configure: Configure) -> None:
@@ -162,8 +198,8 @@ def test_every_problem_is_named_with_its_place(configure: Configure) -> None:
         load_settings(environ, hots="localhost", port="x")
     lines = str(caught.value).splitlines()
     path = environ["PREFECTLITE_CONFIG"]
-    assert f"{path}: unknown setting 'prot'; did you mean 'port'?" in lines
-    assert f"{path}: unknown setting 'server'" in lines
+    assert f"{path}:1: unknown setting 'prot'; did you mean 'port'?" in lines
+    assert f"{path}:2: unknown setting 'server'" in lines
     assert "the call: unknown setting 'hots'; did you mean 'host'?" in lines
     assert any(line.startswith("PREFECTLITE_MAX_THREADS: max_threads = 'x': ") for line in lines)
     assert any(line.startswith("the call: port = 'x': ") for line in lines)
@@ -204,6 +240,68 @@ def test_where_the_data_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_settings_do_not_change() -> None:
     with pytest.raises(AttributeError):
         Settings().port = 1  # type: ignore[misc]
+
+
+def test_an_option_is_called_by_its_name(nothing: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(nothing, options={"port": "--port", "host": "--host"}, port=99999, max_threads=0)
+    assert str(caught.value).splitlines() == [
+        "--port 99999: Expected `int` <= 65535",
+        "the call: max_threads = 0: Expected `int` >= 1",
+    ]
+
+
+@pytest.mark.parametrize("written", ["", "none", "None", "null"])
+def test_a_variable_says_that_there_is_none(configure: Configure, written: str) -> None:
+    environ = configure("task_timeout = 5") | {"PREFECTLITE_TASK_TIMEOUT": written}
+    assert load_settings(environ).task_timeout is None
+
+
+@pytest.mark.parametrize("written", ["%(message", "no fields", "%(message)q", "%(asctime"])
+def test_a_log_format_that_is_none(nothing: dict[str, str], written: str) -> None:
+    with pytest.raises(SettingsError, match=r"^PREFECTLITE_LOG_FORMAT: log_format = "):
+        load_settings(nothing | {"PREFECTLITE_LOG_FORMAT": written})
+
+
+def test_the_context_is_set_in_the_file(configure: Configure) -> None:
+    assert load_settings(configure("[context]\na = 1\n[context.b]\nc = true")).context == {"a": 1, "b": {"c": True}}
+    with pytest.raises(SettingsError, match="PREFECTLITE_CONTEXT: context = 'x': write it in the settings file"):
+        load_settings({"PREFECTLITE_CONTEXT": "x"})
+    with pytest.raises(SettingsError, match=":1: context = 5: Expected `object`, got `int`"):
+        load_settings(configure("context = 5"))
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("\n# port = 3\nport = 0.5", 3),
+        ("  'port'= 0.5", 1),
+        ('host = """\nport\n"""\nport=0.5', 4),
+        ("[port]\na = 1", 1),
+        ("port.a = 1", 1),
+        ("\n\n[ port ]\n", 3),
+    ],
+)
+def test_the_line_is_named(configure: Configure, written: str, line: int) -> None:
+    environ = configure(written)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    assert str(caught.value).startswith(f"{environ['PREFECTLITE_CONFIG']}:{line}: port = ")
+
+
+def test_where_settings_come_from(configure: Configure) -> None:
+    environ = configure("port = 1\nhost = 'a'") | {"PREFECTLITE_HOST": "b"}
+    found, sources = settings_and_sources(environ)
+    assert found == Settings(port=1, host="b")
+    assert sources == {"port": f"{environ['PREFECTLITE_CONFIG']}:1", "host": "PREFECTLITE_HOST"}
+    assert str(settings_file(environ)) == environ["PREFECTLITE_CONFIG"]
+
+
+def test_changes() -> None:
+    before = Settings(port=1, host="a")
+    assert with_changes(before, {"port": 2}) == Settings(port=2, host="a")
+    with pytest.raises(SettingsError, match="port = -1"):
+        with_changes(before, {"port": -1})
 
 
 def test_the_error_is_a_value_error_with_an_exit_code() -> None:

@@ -13,8 +13,11 @@ from prefectlite.version import __version__
 # Command -> its module and its line in the help, here so that `--help` need not import the module.
 _COMMANDS = {
     "run": ("prefectlite.cli.run", "Run a flow from a Python file or module, here and now."),
+    "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
 }
+#: Setting -> the option that overrides it, for messages.
+OPTIONS = {"database_url": "--database", "host": "--host", "port": "--port"}
 
 
 class _LazyGroup(click.Group):

@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 
 from prefectlite import hosting
+from prefectlite.cli import OPTIONS
 from prefectlite.cli.display import Display, LiveDisplay, PlainDisplay
 from prefectlite.cli.run_view import RunView
 from prefectlite.errors import ParameterError
@@ -39,7 +40,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.option("--plain", is_flag=True, help="A plain stream of lines, as when the output is not a terminal.")
 def command(flow: str, parameters: tuple[str, ...], run_name: str | None, database: str | None, plain: bool) -> None:
     """Run FLOW: flow.py, flow.py:name, package.module or package.module:name. Leaves with 1 if the run did not succeed."""
-    settings = load_settings(database_url=database)
+    settings = load_settings(options=OPTIONS, database_url=database)
     values = dict(_parameter(text) for text in parameters)
     graph = load_flow(source_from_argument(flow))
     graph.validate()

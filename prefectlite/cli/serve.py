@@ -14,6 +14,7 @@ import click
 import uvicorn
 
 from prefectlite.api.app import warm
+from prefectlite.cli import OPTIONS
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
 from prefectlite.language.graph import Graph
 from prefectlite.registration import register_in
@@ -34,7 +35,7 @@ _CLOSING = 2  # seconds that open connections get after the server was told to s
 @click.option("--project", default="default", show_default=True, help="The project to register FLOWS under.")
 def command(flows: tuple[str, ...], host: str | None, port: int | None, database: str | None, project: str) -> None:
     """Register FLOWS (files, or package.module:flow), serve the API and the UI, and run what is asked, until Ctrl-C."""
-    settings = load_settings(host=host, port=port, database_url=database)
+    settings = load_settings(options=OPTIONS, host=host, port=port, database_url=database)
     if settings.host not in _LOOPBACK:
         raise SettingsError(f"--host {settings.host}: only loopback addresses are served, because there is no login yet")
     loaded = _load(flows)

@@ -1,22 +1,25 @@
-"""What happens in a run's log: lines of Python's logging and, where a task asks for it, of standard output."""
+"""What happens in a run's log: lines of Python's logging, also of the loggers of others that the settings name."""
 
 from __future__ import annotations
 
 import logging
-import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, TextIO
 
 from prefectlite.clock import Clock, to_micros
-from prefectlite.contexts import active_log, context
+from prefectlite.contexts import active_log, context, current_values
+from prefectlite.engine.printed import stdout_logged as stdout_logged
 from prefectlite.ids import new_id
+from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME
 from prefectlite.orchestrator.protocols import RunLog
 from prefectlite.records import LogRow
+from prefectlite.settings import Settings
 
-#: True inside a task with `log_stdout=True`.
-_captures_stdout: ContextVar[bool] = ContextVar("prefectlite_captures_stdout", default=False)
+#: Longer messages become several lines, up to so many bytes in all.
+MOST_OF_A_LINE, MOST_OF_A_MESSAGE = 64 * 1024, 16 * 1024 * 1024
+#: What every record made in a run tells about it, where there is something to tell.
+_OF_THE_RUN = ("flow_name", "flow_run_id", "task_name", "task_slug", "task_run_id")
 
 
 class LogSink:
@@ -33,77 +36,127 @@ class LogSink:
 
 
 class RunLogHandler(logging.Handler):
-    """Sends records that are made inside a run to that run's log."""
+    """Sends records that are made inside a run to that run's log, and has every record say in which run it was made.
+
+    It stands first among the handlers of a logger, so that the others find those attributes. A record factory, which is the
+    other way to have them everywhere, belongs to the whole process, and so to the application that this is a guest in.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attributes: tuple[str, ...] = ()  # further values of the context that records carry, be they None
+        self.addFilter(self._attribute)
+
+    def _attribute(self, record: logging.LogRecord) -> bool:
+        values, attributes = current_values(), record.__dict__
+        for name in _OF_THE_RUN:
+            if value := values.get(name):
+                attributes.setdefault(name, value)
+        for name in self.attributes:
+            attributes.setdefault(name, values.get(name))
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         sink = active_log.get()
-        if sink is None:
+        if sink is None or not _is_stored(record) or "in_run_log" in record.__dict__:
             return
+        record.in_run_log = True  # it comes again where this stands on the logger's parent, too
         try:
-            sink.line(record.levelname, record.name, self.format(record))
+            message = self.format(record)
         except Exception:
-            sink.line(record.levelname, record.name, f"«unformattable» {record.msg!r:.200} {type(record.args).__name__}")
+            message = _unformattable(record)
+        for part in [message] if len(message) <= MOST_OF_A_LINE else _parts(message):
+            sink.line(record.levelname, record.name, part)
 
 
-class _Stdout:
-    """Standard output that also feeds the log of tasks which asked for it; in place while there is any such task."""
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Whether the terminal should show it: not what it shows anyway, nor, unless asked for, that all goes well."""
+    if "printed" in record.__dict__:
+        return False
+    return _is_stored(record) or logging.getLogger(ROOT_NAME).getEffectiveLevel() <= logging.DEBUG
 
-    users = 0
 
-    def __init__(self, original: TextIO) -> None:
-        self.original = original
+def _is_stored(record: logging.LogRecord) -> bool:
+    # What the engine says below WARNING is in the record as states.
+    return record.levelno >= logging.WARNING or record.name not in ENGINE_NAMES or "printed" in record.__dict__
 
-    def write(self, text: str) -> int:
-        if _captures_stdout.get() and isinstance(text, str) and text.strip():
-            sink = active_log.get()
-            if sink is not None:
-                sink.line("INFO", "prefectlite.stdout", text.rstrip("\n"))
-        return self.original.write(text)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.original, name)
+class _Place:
+    """A logger with our handlers on it, for as long as any session wants them there."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self._logger = logging.getLogger(name)
+        self.sessions = 0
+        self._handlers: list[logging.Handler] = [_handler]
+        if not self._logger.hasHandlers():
+            console = logging.StreamHandler()
+            console.addFilter(_is_for_people)
+            console.setFormatter(logging.Formatter(settings.log_format, settings.log_datefmt))
+            self._logger.addHandler(console)
+            self._handlers.append(console)
+        self._logger.addHandler(_handler)
+        self._logger.handlers.sort(key=lambda handler: handler is not _handler)
+        self._level = logging.getLevelName(settings.log_level)
+        self._is_our_level = self._logger.level == logging.NOTSET
+        if self._is_our_level:
+            self._logger.setLevel(self._level)
+
+    def leave(self) -> None:
+        for handler in self._handlers:
+            self._logger.removeHandler(handler)
+        if self._is_our_level and self._logger.level == self._level:  # else somebody has set one since
+            self._logger.setLevel(logging.NOTSET)
+
+
+_handler = RunLogHandler()
+_places: dict[str, _Place] = {}
+_lock = threading.Lock()
 
 
 @contextmanager
-def stdout_logged() -> Iterator[None]:
-    """What is printed in this context, and in threads that carry it, is logged, too. On the loop's thread only."""
-    token = _captures_stdout.set(True)
-    if not isinstance(sys.stdout, _Stdout):
-        sys.stdout = _Stdout(sys.stdout)
-    _Stdout.users += 1
+def logging_installed(settings: Settings) -> Iterator[None]:
+    """Python's logging feeds the runs' logs inside this block, and goes to standard error if it goes nowhere else.
+
+    Several sessions of a process share what is installed, and the first decides on level and format.
+    """
+    names = dict.fromkeys((*settings.extra_loggers, ROOT_NAME))
+    with _lock:
+        for name in names:
+            if name not in _places:
+                _places[name] = _Place(name, settings)
+            _places[name].sessions += 1
+        _handler.attributes = tuple(dict.fromkeys((*_handler.attributes, *settings.log_attributes)))
     try:
         yield
     finally:
-        _Stdout.users -= 1
-        if not _Stdout.users and isinstance(sys.stdout, _Stdout):
-            sys.stdout = sys.stdout.original
-        _captures_stdout.reset(token)
+        with _lock:
+            for name in names:
+                _places[name].sessions -= 1
+                if not _places[name].sessions:
+                    _places.pop(name).leave()
+            if not _places:
+                _handler.attributes = ()
 
 
-@contextmanager
-def logging_installed(level: str) -> Iterator[None]:
-    """Python's logging feeds the runs' logs inside this block, and warnings go to standard error if they go nowhere else."""
-    logger = logging.getLogger("prefectlite")
-    handlers: list[logging.Handler] = [RunLogHandler()]
-    handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    if not logger.hasHandlers():
-        console = logging.StreamHandler()
-        console.setLevel(logging.WARNING)
-        console.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
-        handlers.append(console)
-    before = logger.level
-    for handler in handlers:
-        logger.addHandler(handler)
-    if before == logging.NOTSET:
-        logger.setLevel(level)
+def _parts(message: str) -> Iterator[str]:
+    for start in range(0, min(len(message), MOST_OF_A_MESSAGE), MOST_OF_A_LINE):
+        yield message[start : start + MOST_OF_A_LINE]
+    if left_out := message[MOST_OF_A_MESSAGE:].encode("utf-8", "surrogatepass"):
+        yield f"«{len(left_out):,} bytes more of this message are not in the log»"
+
+
+def _unformattable(record: logging.LogRecord) -> str:
+    arguments = record.args if isinstance(record.args, tuple) else (record.args,)
+    kinds = ", ".join(type(argument).__name__ for argument in arguments)
     try:
-        yield
-    finally:
-        for handler in handlers:
-            logger.removeHandler(handler)
-        logger.setLevel(before)
+        message = f"{record.msg!r:.200}"
+    except Exception:
+        message = type(record.msg).__name__
+    return f"«unformattable» {message} with {kinds or 'nothing'}"
 
 
 def _clean(message: str) -> str:
     # NUL and lone surrogates are the two kinds of character that databases refuse.
+    if message.isascii() and "\x00" not in message:
+        return message
     return message.replace("\x00", "␀").encode("utf-8", "backslashreplace").decode("utf-8")
