@@ -10,3 +10,5 @@ from typing import Any
 collection_tasks: dict[type, Callable[[Any, Any], Any]] = {}
 #: Makes the task whose result is a constant.
 constant_task: list[Callable[[Any], Any]] = []
+#: Class name -> the class of the tasks that an operator between tasks makes.
+operator_tasks: dict[str, Callable[..., Any]] = {}

@@ -27,7 +27,7 @@ class Node:
     def __init__(self, task: Task, slug: str, task_id: str, edges: list[Edge], constants: dict[str, Any]) -> None:
         self.task, self.slug, self.task_id, self.edges, self.constants = task, slug, task_id, edges, constants
         self.is_mapped = any(edge.mapped for edge in edges)
-        self.timeout = task.timeout.total_seconds() if task.timeout is not None else None
+        self.timeout = task.timeout
         self.waits_for = len(edges)
         self.on_settled: list[Node] = []  # nodes one of whose edges wait for the end of this one, children included
         self.on_expanded: list[Node] = []  # nodes whose children wait for this one's children, each for its own

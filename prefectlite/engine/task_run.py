@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefectlite.clock import sleep_until, to_micros
@@ -97,9 +96,9 @@ def _retry(execution: FlowRunExecution, unit: Unit, state: State) -> Retrying | 
         return Retrying(state.message, start_time=state.start_time, run_count=attempt)
     if not isinstance(state, Failed) or isinstance(state, TriggerFailed) or attempt > task.max_retries:
         return None
-    if task.retry_on and not isinstance(state.result, task.retry_on):
+    if task.retry_on and not isinstance(state.result, tuple(task.retry_on)):
         return None
-    due = execution.clock.now() + (task.retry_delay or timedelta(0))
+    due = execution.clock.now() + task.delay_after(attempt)
     message = f"Retrying Task (after attempt {attempt} of {task.max_retries + 1}): {state.message}"
     return Retrying(message, start_time=due, run_count=attempt)
 

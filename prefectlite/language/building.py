@@ -1,29 +1,36 @@
-"""Putting tasks into the flow that is being written: which flow that is, what becomes a task, which edges a call makes."""
+"""What a call in a flow is made of: the flow that is being written, and the tasks that stand for plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from prefectlite import registry
 from prefectlite.contexts import active_graph
 from prefectlite.errors import FlowError
-from prefectlite.language.graph import Graph
 from prefectlite.language.mapping import Annotation
 
 if TYPE_CHECKING:
+    from prefectlite.language.graph import Graph
     from prefectlite.language.task import Task
 
 
-def graph_for(task: Task, flow: Graph | None) -> Graph:
-    """`flow`, else the flow inside whose `with` block this code runs. Raises FlowError when there is neither."""
+def graph_for(flow: Graph | None, task: Task | None = None) -> Graph:
+    """`flow`, else the flow inside whose `with` block this code runs.
+
+    Raises FlowError when there is neither; it tells how to run the code of `task`, if that is what was called.
+    """
     graph = flow if flow is not None else active_graph.get()
     if graph is None:
+        if task is None:
+            raise FlowError("No Flow was passed, and could not infer an active Flow context.")
         raise FlowError(
             f"Could not infer an active Flow context while creating edge to {task}. This often means you called a task"
-            f" outside a `with Flow(...)` block. To run this task's code now, call `{task.call_hint}(...)`"
+            " outside a `with Flow(...)` block. If you're trying to run this task outside of a Flow context, you need to"
+            f" call `{task.call_hint}(...)`"
         )
-    assert isinstance(graph, Graph)
+    if not hasattr(graph, "add_edge"):
+        raise TypeError(f"`flow` must be a Flow, not {graph!r}")
     return graph
 
 
@@ -56,29 +63,23 @@ def is_constant(value: Any) -> bool:
     return not is_task(value) and not isinstance(value, Annotation)
 
 
-def bind(task: Task, graph: Graph, arguments: Mapping[str, Any], upstream_tasks: Iterable[Any] | None, mapped: bool) -> None:
-    """Add `task` to `graph`, with an edge for every argument that is a task and a constant for every other one."""
-    graph.add_task(task)
-    for key, argument in arguments.items():
-        _connect(task, graph, argument, key, mapped)
-    if is_task(upstream_tasks):
-        raise TypeError(
-            f"upstream_tasks of {task} must be a list of tasks, not a task: write upstream_tasks=[{upstream_tasks}]"
-        )
-    for upstream in upstream_tasks or ():
-        _connect(task, graph, upstream, None, mapped)
-
-
-def _connect(task: Task, graph: Graph, argument: Any, key: str | None, mapped: bool) -> None:
-    options = {"mapped": mapped}
-    if isinstance(argument, Annotation):
-        options.update(argument.annotations)
-    upstream = as_task(argument, graph)
-    if upstream.is_constant and key is not None and not options["mapped"]:
-        for edge in graph.incoming(task):
-            if edge.key == key:
-                raise FlowError(f"Argument {key!r} of task {task} is bound to {edge.upstream_task} already")
-        graph.constants[task][key] = upstream.value
-        graph.revision += 1
+def note_made(task: Task, instead_of: Task | None = None) -> None:
+    """Tell the flow being written that `task` was made, so that it can tell of those that did not become part of it."""
+    graph = active_graph.get()
+    if graph is None or task.is_constant:
         return
-    graph.add_edge(upstream, task, key=key, **options)
+    graph.made[task] = None
+    if instead_of is not None:
+        graph.made.pop(instead_of, None)
+
+
+def warn_of_lost_edges(task: Task) -> None:
+    """Warn if `task`, which is about to be copied, has edges in the flow being written."""
+    graph = active_graph.get()
+    if graph is not None and task in graph.slugs and (graph.edges_to(task) or graph.edges_from(task)):
+        warnings.warn(
+            "You are making a copy of a task that has dependencies on or to other tasks in the active flow context. The copy"
+            f" will not retain those dependencies. The task is {task}",
+            UserWarning,
+            stacklevel=3,
+        )

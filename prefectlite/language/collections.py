@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 from prefectlite import registry
 from prefectlite.language import building
@@ -27,45 +28,55 @@ class Constant(Task):
 class _Collection(Task):
     """A collection of the members' results, in the order they were written."""
 
-    auto_generated = True
-
     async def run(self, **members: Any) -> Any:
         raise NotImplementedError
 
-    def of(self, members: Any, flow: Graph | None) -> Task:
-        """This task, bound to `members` in `flow`, else in the flow being written."""
-        arguments = {f"arg_{number}": member for number, member in enumerate(members, 1)}
-        return self.bind(flow=flow, **arguments)  # type: ignore[no-any-return]
+    def bind(
+        self,
+        *members: Any,
+        mapped: bool = False,
+        upstream_tasks: Iterable[Any] | None = None,
+        flow: Graph | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """This very task, bound to these members in the flow being written (or `flow`)."""
+        named = {f"arg_{number}": member for number, member in enumerate(members, 1)}
+        if kwargs:
+            raise TypeError(f"{self}: members have no names, so {', '.join(kwargs)} cannot be given")
+        return super().bind(mapped=mapped, upstream_tasks=upstream_tasks, flow=flow, **named)
 
 
 class List(_Collection):
     async def run(self, **members: Any) -> list[Any]:
-        return [members[f"arg_{number}"] for number in range(1, len(members) + 1)]
+        return [members[key] for key in sorted(members, key=_number)]
 
 
 class Tuple(_Collection):
     async def run(self, **members: Any) -> tuple[Any, ...]:
-        return tuple(members[f"arg_{number}"] for number in range(1, len(members) + 1))
+        return tuple(members[key] for key in sorted(members, key=_number))
 
 
 class Set(_Collection):
     async def run(self, **members: Any) -> set[Any]:
         return set(members.values())
 
-    def of(self, members: Any, flow: Graph | None) -> Task:
+    def bind(self, *members: Any, flow: Graph | None = None, **kwargs: Any) -> Self:
+        """This very task, bound to these members in the flow being written (or `flow`)."""
         # A set has no order of its own: without one, every process would build another graph of the same code.
-        place = {task: number for number, task in enumerate(building.graph_for(self, flow).slugs)}
-        return super().of(sorted(members, key=lambda member: place.get(member, len(place))), flow)
+        place = {task: number for number, task in enumerate(building.graph_for(flow, self).slugs)}
+        return super().bind(*sorted(members, key=lambda member: place.get(member, len(place))), flow=flow, **kwargs)
+
+
+def _number(key: str) -> int:
+    return int(key.removeprefix("arg_"))
 
 
 class Dict(Task):
     """A dict of the results of `keys` and `values`."""
 
-    auto_generated = True
-
-    async def run(self, keys: list[Any], values: list[Any]) -> dict[Any, Any]:  # type: ignore[override]
+    async def run(self, keys: Sequence[Any], values: Sequence[Any]) -> dict[Any, Any]:
         if len(keys) != len(values):
-            raise ValueError("A different number of keys and values was provided!")
+            raise ValueError("A different number of keys and values were provided!")
         return dict(zip(keys, values, strict=True))
 
 
@@ -74,13 +85,14 @@ def make_known() -> None:
     registry.constant_task[:] = [Constant]
     registry.collection_tasks.update(
         {
-            list: lambda value, flow: List().of(value, flow),
-            tuple: lambda value, flow: Tuple().of(value, flow),
-            set: lambda value, flow: Set().of(value, flow),
-            dict: lambda value, flow: Dict().bind(
-                keys=building.as_task(list(value.keys()), flow),
-                values=building.as_task(list(value.values()), flow),
-                flow=flow,
-            ),
+            list: lambda value, flow: _generated(List()).bind(*value, flow=flow),
+            tuple: lambda value, flow: _generated(Tuple()).bind(*value, flow=flow),
+            set: lambda value, flow: _generated(Set()).bind(*value, flow=flow),
+            dict: lambda value, flow: _generated(Dict()).bind(list(value.keys()), list(value.values()), flow=flow),
         }
     )
+
+
+def _generated(task: Task) -> Task:
+    task.auto_generated = True
+    return task

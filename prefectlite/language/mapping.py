@@ -1,4 +1,4 @@
-"""Annotations that say how an argument of a task is taken: as a whole or element by element."""
+"""Annotations that say how an argument of a task is taken: as a whole, element by element, or flattened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Annotation:
-    """A value together with how it is to be taken; annotations nest, and the outer one wins where they disagree."""
+    """A value together with how it is to be taken; annotations nest, and the inner one wins where they disagree."""
 
     annotations: dict[str, bool] = {}
 
@@ -15,14 +15,14 @@ class Annotation:
         if isinstance(value, Annotation):
             inner, value = value.annotations, value.value
         self.value: Any = value
-        self.annotations = {**inner, **type(self).annotations}
+        self.annotations = {**type(self).annotations, **inner}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.value!r})"
 
 
 class mapped(Annotation):
-    """Take the value element by element."""
+    """Take the value element by element: the task runs once for each."""
 
     annotations = {"mapped": True}
 
@@ -31,3 +31,9 @@ class unmapped(Annotation):
     """Take the value as a whole although the task is mapped."""
 
     annotations = {"mapped": False}
+
+
+class flatten(Annotation):
+    """Take the elements of the value's elements: `[[1, 2], [3]]` as `[1, 2, 3]`."""
+
+    annotations = {"flattened": True}

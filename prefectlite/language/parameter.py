@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
-from prefectlite.contexts import active_graph, context
+from prefectlite.contexts import context
 from prefectlite.errors import ParameterError
 from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
@@ -17,7 +18,8 @@ _NO_DEFAULT: Any = object()
 class Parameter(Task):
     """A task whose result is the value given for `name` when the flow is run, else `default`.
 
-    It is required when there is no default, unless `required` says otherwise. Inside `with Flow(...)` it joins the flow.
+    It is required when there is no default, unless `required` says otherwise. It joins the flow where it is used as an
+    argument, or by `Parameter("x")()`.
     """
 
     is_parameter = True
@@ -27,22 +29,44 @@ class Parameter(Task):
     ) -> None:
         self.required = default is _NO_DEFAULT if required is None else required
         self.default = None if default is _NO_DEFAULT else default
-        super().__init__(name=name, slug=name, tags=tags)
-        if (graph := active_graph.get()) is not None:
-            graph.add_task(self)
+        super().__init__(name=name, slug=name, tags=tags, checkpoint=True)
 
     async def run(self) -> Any:
-        values = context.get("parameters", {})
+        values = context.get("parameters") or {}
         if self.required and self.name not in values:
             raise FAIL(f'Parameter "{self.name}" was required but not provided.')
         return values.get(self.name, self.default)
 
-    def __call__(self, flow: Graph | None = None) -> Parameter:  # type: ignore[override]
+    def copy(self, name: str, **task_args: Any) -> Self:  # type: ignore[override]
+        """A copy for the parameter `name`; the rest as of any task."""
+        return super().copy(name=name, slug=name, **task_args)
+
+    def __call__(self, flow: Graph | None = None) -> Self:  # type: ignore[override]
         """This parameter, added to the flow being written (or `flow`)."""
-        return self.bind(flow=flow)  # type: ignore[no-any-return]
+        return self.bind(flow=flow)
 
     def __repr__(self) -> str:
         return f"<Parameter: {self.name}>"
+
+
+class DateTimeParameter(Parameter):
+    """A parameter whose result is a datetime: given as one, or as ISO 8601 text. What names no time zone is in UTC.
+
+    None stays None.
+    """
+
+    async def run(self) -> datetime | None:
+        value = await super().run()
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                raise ValueError(f"Parameter {self.name!r} takes a datetime in ISO 8601, not {value!r}") from None
+        if value is None:
+            return None
+        if not isinstance(value, datetime):
+            raise TypeError(f"Parameter {self.name!r} takes a datetime or ISO 8601 text, not {value!r}")
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def check_parameters(graph: Graph, values: dict[str, Any]) -> None:

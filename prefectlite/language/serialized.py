@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from prefectlite.errors import BadRequest
+from prefectlite.language.delays import KeptDelay
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
 from prefectlite.language.task import Task
@@ -25,8 +26,8 @@ def serialize(graph: Graph) -> dict[str, Any]:
             "type": f"{type(task).__module__}.{type(task).__qualname__}",
             "mapped": any(edge.mapped for edge in graph.incoming(task)),
             "max_retries": task.max_retries,
-            "retry_delay": _micros(task.retry_delay),
-            "timeout": _micros(task.timeout),
+            "retry_delay": _micros(_first(task.retry_delay)),
+            "timeout": None if task.timeout is None else round(task.timeout * 1_000_000),
             "trigger": getattr(task.trigger, "__name__", None) or _shown(task.trigger),
             "is_root_task": task in roots,
             "is_terminal_task": task in terminals,
@@ -70,6 +71,13 @@ def _parameter(task: Task) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     """The repr of `value` without addresses, which differ from process to process."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _first(delay: KeptDelay) -> timedelta | None:
+    """The one delay that the record has room for; none where a function decides."""
+    if isinstance(delay, tuple):
+        return delay[0]
+    return delay if isinstance(delay, timedelta) else None
 
 
 def _micros(duration: timedelta | None) -> int | None:

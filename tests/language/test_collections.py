@@ -89,7 +89,7 @@ def test_keys_may_be_anything_but_are_never_tasks() -> None:
 
 @pytest.mark.asyncio
 async def test_a_dict_needs_as_many_values_as_keys() -> None:
-    with pytest.raises(ValueError, match="A different number of keys and values was provided"):
+    with pytest.raises(ValueError, match="A different number of keys and values were provided!"):
         await Dict().run(keys=[1, 2], values=[1])
 
 
@@ -103,7 +103,7 @@ def test_the_same_task_twice() -> None:
 @pytest.mark.parametrize("kind", [List, Tuple, Set, Dict])
 def test_they_are_named_for_what_they_are(kind: type[Task]) -> None:
     assert kind().name == kind.__name__
-    assert kind().auto_generated
+    assert not kind().auto_generated
     assert kind().is_async  # they need no thread
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from prefectlite import mapped, unmapped
-from prefectlite.language.mapping import Annotation
+from prefectlite.language.mapping import Annotation, flatten
 
 
 @pytest.mark.parametrize(
@@ -11,12 +11,15 @@ from prefectlite.language.mapping import Annotation
     [
         (mapped(1), {"mapped": True}),
         (unmapped(1), {"mapped": False}),
-        (mapped(unmapped(1)), {"mapped": True}),
-        (unmapped(mapped(1)), {"mapped": False}),
+        (flatten(1), {"flattened": True}),
+        (mapped(unmapped(1)), {"mapped": False}),
+        (unmapped(mapped(1)), {"mapped": True}),
         (mapped(unmapped(mapped(1))), {"mapped": True}),
+        (flatten(mapped(1)), {"mapped": True, "flattened": True}),
+        (mapped(flatten(unmapped(1))), {"mapped": False, "flattened": True}),
     ],
 )
-def test_annotations_nest_and_the_outer_one_wins(annotated: Annotation, annotations: dict[str, bool]) -> None:
+def test_annotations_nest_and_the_inner_one_wins(annotated: Annotation, annotations: dict[str, bool]) -> None:
     assert annotated.value == 1
     assert annotated.annotations == annotations
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from prefectlite import Flow, Parameter, context, task
 from prefectlite.errors import DuplicateSlugError, FlowError, ParameterError
-from prefectlite.language.parameter import check_parameters
+from prefectlite.language.parameter import DateTimeParameter, check_parameters
 from prefectlite.signals import FAIL
 
 
@@ -18,11 +19,11 @@ def show(x: Any) -> Any:
 @pytest.fixture
 def flow() -> Flow:
     with Flow("greeting") as flow:
-        Parameter("name")
-        Parameter("times", default=1)
-        Parameter("mood", default=None)
-        Parameter("tone", default="kind", required=True)
-        Parameter("pitch", required=False)
+        Parameter("name")()
+        Parameter("times", default=1)()
+        Parameter("mood", default=None)()
+        Parameter("tone", default="kind", required=True)()
+        Parameter("pitch", required=False)()
     return flow
 
 
@@ -43,12 +44,16 @@ def test_what_is_required(made: Parameter, required: bool, default: Any) -> None
     assert repr(made) == "<Parameter: p>"
 
 
-def test_it_joins_the_flow_being_written() -> None:
+def test_it_joins_the_flow_where_it_is_used() -> None:
     outside = Parameter("outside", tags=["t"])
     with Flow("f") as flow:
-        inside = Parameter("inside")
+        inside, used, unused = Parameter("inside"), Parameter("used"), Parameter("unused")
+        assert flow.parameters() == set()
         assert outside() is outside
-    assert flow.parameters() == {inside, outside}
+        assert inside(flow=flow) is inside
+        show(used)
+    assert flow.parameters() == {inside, outside, used}
+    assert flow.unused_tasks() == [unused]
     other = Flow("g")
     assert outside(flow=other) is outside
     assert other.parameters() == {outside}
@@ -56,11 +61,34 @@ def test_it_joins_the_flow_being_written() -> None:
         Parameter("p")()
 
 
+def test_its_call_takes_nothing_but_a_flow() -> None:
+    with Flow("f"), pytest.raises(TypeError, match="upstream_tasks"):
+        Parameter("p")(upstream_tasks=[])  # type: ignore[call-arg]
+
+
+def test_a_copy_is_another_parameter() -> None:
+    original = Parameter("p", default=3, tags=["a"])
+    copied = original.copy("q", tags=["b"])
+    assert (copied.name, copied.slug, copied.default, copied.required, copied.tags) == ("q", "q", 3, False, {"a", "b"})
+    assert original.copy("q", default=5).default == 5
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+        original.copy()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="multiple values for keyword argument 'slug'"):
+        original.copy("q", slug="s")
+    with Flow("f"), pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+        original.map([1])
+
+
+def test_its_result_is_kept() -> None:
+    assert Parameter("p").checkpoint is True
+
+
 def test_a_name_is_taken_once() -> None:
     with Flow("f"):
         Parameter("p")
-        with pytest.raises(DuplicateSlugError, match='slug "p" already exists'):
-            Parameter("p")
+        Parameter("p")()
+        with pytest.raises(DuplicateSlugError, match=r'^A task with the slug "p" already exists in this flow\.'):
+            Parameter("p")()
 
 
 def test_it_waits_for_nothing() -> None:
@@ -123,3 +151,48 @@ def test_all_that_is_wrong_is_named(flow: Flow, values: dict[str, Any], message:
 def test_a_flow_without_parameters_takes_none() -> None:
     with pytest.raises(ParameterError, match="Flow 'f' takes: none"):
         check_parameters(Flow("f"), {"x": 1})
+
+
+UTC_DAY = datetime(2020, 1, 1, tzinfo=UTC)
+EAST = timezone(timedelta(hours=2))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        ("2020-01-01", UTC_DAY),
+        ("2020-01-01T00:00:00Z", UTC_DAY),
+        ("2020-01-01T10:30:00.5+02:00", datetime(2020, 1, 1, 10, 30, 0, 500_000, tzinfo=EAST)),
+        (datetime(2020, 1, 1), UTC_DAY),
+        (datetime(2020, 1, 1, tzinfo=EAST), datetime(2020, 1, 1, tzinfo=EAST)),
+        (None, None),
+    ],
+)
+async def test_a_datetime_is_made_of_text(value: Any, result: datetime | None) -> None:
+    with context(parameters={"d": value}):
+        made = await DateTimeParameter("d").run()
+    assert made == result
+    assert made is None or made.tzinfo is not None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [("junk", ValueError, "not 'junk'"), (5, TypeError, "not 5"), (date(2020, 1, 1), TypeError, "not datetime.date")],
+)
+async def test_what_is_no_datetime_is_named(value: Any, error: type[Exception], words: str) -> None:
+    with context(parameters={"d": value}), pytest.raises(error, match=f"Parameter 'd' takes a datetime .*{words}"):
+        await DateTimeParameter("d").run()
+
+
+@pytest.mark.asyncio
+async def test_a_datetime_with_a_default_is_optional() -> None:
+    assert DateTimeParameter("d").required
+    with_default = DateTimeParameter("d", default="2020-01-01")
+    assert not with_default.required
+    assert await with_default.run() == UTC_DAY
+    assert await DateTimeParameter("d", required=False).run() is None
+    with pytest.raises(FAIL, match='Parameter "d" was required but not provided'):
+        await DateTimeParameter("d", default="2020-01-01", required=True).run()
+    assert repr(with_default) == "<Parameter: d>"

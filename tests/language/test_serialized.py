@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from prefectlite import Flow, Parameter, Task, task, triggers, unmapped
+from prefectlite.language.delays import exponential_backoff
 from prefectlite.language.serialized import digest_of, serialize
 
 
@@ -32,7 +33,7 @@ def work(x: Any, y: Any = None) -> Any:
 
 def parameter(default: Any) -> Any:
     with Flow("f") as flow:
-        Parameter("p", default=default)
+        Parameter("p", default=default)()
     return serialize(flow)["parameters"][0]["default"]
 
 
@@ -97,7 +98,7 @@ def test_a_flow_in_full() -> None:
 
 def test_it_is_json() -> None:
     with Flow("f") as flow:
-        Parameter("p", default={(1, 2): {1, 2}})
+        Parameter("p", default={(1, 2): {1, 2}})()
         work(source(), y=[source()], task_args={"trigger": lambda states: True})
     serialized = serialize(flow)
     assert msgspec.json.decode(msgspec.json.encode(serialized)) == serialized
@@ -167,8 +168,8 @@ def gather(values, more): ...
 with Flow("same") as flow:
     leaves = [leaf() for _ in range(8)]
     gather({*leaves, "k", 5}, more={"a": [leaves[0]], "b": {leaves[1], leaves[2]}}, upstream_tasks=leaves[:3])
-    Parameter("names", default={"tick", "trick", "track", "trock"})
-    Parameter("thing", default=object())
+    Parameter("names", default={"tick", "trick", "track", "trock"})()
+    Parameter("thing", default=object())()
 print(digest_of(serialize(flow)))
 """
 
@@ -193,3 +194,21 @@ def test_the_digest_covers_flow_and_code() -> None:
     assert (
         len({first, digest_of(serialize(larger)), digest_of(serialize(flow), "code"), digest_of(serialize(flow), "x")}) == 4
     )
+
+
+@pytest.mark.parametrize(
+    ("delay", "shown"), [(2, 2_000_000), ([0.5, 4], 500_000), (lambda attempt: attempt, None), (exponential_backoff(), None)]
+)
+def test_the_record_has_room_for_one_delay(delay: Any, shown: int | None) -> None:
+    with Flow("f") as flow:
+        Task("t", max_retries=2, retry_delay=delay).bind()
+    serialized = serialize(flow)
+    assert serialized["tasks"][0]["retry_delay"] == shown
+    assert digest_of(serialized) == digest_of(serialize(flow))
+
+
+@pytest.mark.parametrize(("timeout", "shown"), [(None, None), (3, 3_000_000), (0.25, 250_000), (1e-6, 1)])
+def test_timeouts_are_in_microseconds(timeout: float | None, shown: int | None) -> None:
+    with Flow("f") as flow:
+        Task("t", timeout=timeout).bind()
+    assert serialize(flow)["tasks"][0]["timeout"] == shown

@@ -30,7 +30,7 @@ def step(x: Any = None, y: Any = None) -> Any:
 
 def flow(steps: int = 2, name: str = "flow") -> dict[str, Any]:
     with Flow(name) as made:
-        last: Any = Parameter("p", default=[1])
+        last: Any = Parameter("p", default=[1])()
         for _ in range(steps):
             last = step.map(last, y=unmapped(last))
     return serialize(made)

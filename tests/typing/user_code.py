@@ -27,6 +27,7 @@ from prefectlite import (
     triggers,
     unmapped,
 )
+from prefectlite.language.task import FunctionTask
 from prefectlite.states import State
 
 
@@ -54,8 +55,23 @@ class Multiply(Task):
         self.by = by
         super().__init__(**options)
 
-    def run(self, number: int) -> int:  # type: ignore[override]  # a subclass names its own arguments
+    def run(self, number: int) -> int:
         return number * self.by
+
+
+class Wait(Task):
+    async def run(self, *, seconds: float = 0) -> float:
+        await asyncio.sleep(seconds)
+        return seconds
+
+
+@task(max_retries=3, retry_delay=[1, timedelta(seconds=5)], state_handlers=[lambda task, old, new: None], nout=2)
+def both(left: int, right: str) -> tuple[int, str]:
+    return left, right
+
+
+@task(max_retries=3, retry_delay=lambda attempt: 2**attempt, on_failure=lambda task, state: None, thread="flow")
+def patient() -> None: ...
 
 
 def at_least_one(upstream_states: dict[Edge, State]) -> bool:
@@ -69,13 +85,36 @@ with Flow("typed") as flow:
     scaled = Multiply(by=3, name="triple", trigger=at_least_one)(result)
     again = double(mapped(doubled), factor=3)
     collected = total([scaled, result, 1], upstream_tasks=[again], task_args={"name": "total of all", "timeout": 5})
+    left, right = both(result, "a")
+    chosen = (left + 1 > 5) & doubled[0].is_equal(right).not_()
+    waited = Wait()(seconds=left).set_upstream(chosen)
+    patient(upstream_tasks=[waited]).set_dependencies(downstream_tasks=[collected])
     flow.set_reference_tasks([collected])
+
+# `run` has the types of the function, and so has what a call in a flow returns.
+assert_type(double.run(3, factor=4), int)
+assert_type(again.run(3), int)
+assert_type(doubled.run(3), int)
+assert_type(double.copy(name="other").run(1), int)
+assert_type(both.run(1, "a"), tuple[int, str])
+assert_type(scaled, Multiply)
+assert_type(scaled.run(1), int)
+assert_type(waited, Wait)
+assert_type(left, Task)
+assert_type(chosen, Task)
+assert_type(doubled[0], Task)
+assert_type(patient, FunctionTask[[], None])
+assert_type(count(), Parameter)
 
 assert_type(flow, Flow)
 assert_type(count, Parameter)
 assert_type(numbers.name, str)
 assert_type(numbers.tags, set[str])
-assert_type(double.retry_delay, timedelta | None)
+assert_type(double.delay_after(1), timedelta)
+assert_type(double.timeout, float | None)
+assert_type(flow.copy(), Flow)
+assert_type(list(flow), list[Task])
+assert_type(flow.get_tasks(task_type=Multiply), list[Task])
 assert_type(flow.tasks, set[Task])
 assert_type(flow.edges, set[Edge])
 assert_type(flow.sorted_tasks(), tuple[Task, ...])
@@ -95,6 +134,7 @@ def script() -> State:
 
 
 async def application() -> State:
+    assert_type(await total.run([1]), int)
     run = await flow.run({"count": 4}, flow_run_name="by hand", context={"customer": 7})
     assert_type(run, FlowRun)
     async with Runtime([flow]) as runtime:
@@ -125,6 +165,11 @@ def mistakes() -> None:
     Task(timeout="soon")  # type: ignore[arg-type]
     Task(retry_on=KeyboardInterrupt)  # type: ignore[arg-type]
     task(5)  # type: ignore[call-overload]
+    task(timeout="soon")(numbers.run)  # type: ignore[call-overload]
+    task(retries=3)(numbers.run)  # type: ignore[call-overload]
+    double.run("3")  # type: ignore[arg-type]
+    double(1).rum()  # type: ignore[attr-defined]
+    -numbers(1)  # type: ignore[operator]
     flow.run([1])  # type: ignore[arg-type]
     flow.run().stat  # type: ignore[attr-defined]  # noqa: B018
     flow.set_reference_tasks(["total"])  # type: ignore[list-item]
