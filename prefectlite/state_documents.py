@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prefectlite.state import State
 
 _MOMENTS = ("start_time", "cached_result_expiration")
+_LISTED = 1_000_000  # children whose unknown states are listed one by one; beyond that, their number has to do
 _COUNTS = ("run_count", "loop_count", "n_map_states")
 
 
@@ -59,7 +60,7 @@ def state_of(document: Mapping[str, Any], cls: type[State], nested: Callable[[Ma
             raise SerializationError(f"the {name} of a {cls.__name__} state must be a whole number, not {value!r}")
         elif name == "state":
             fields[name] = nested(value)
-    if "n_map_states" in fields:
+    if 0 < fields.get("n_map_states", 0) <= _LISTED:
         fields["map_states"] = [None] * fields["n_map_states"]
     state = cls(message, **fields)
     state.context = dict(context)  # and nothing of what is current where it is read
@@ -76,5 +77,5 @@ def _moment(cls: type[State], name: str, value: Any) -> datetime:
 def _plain(value: Any) -> Any:
     try:
         return msgspec.json.decode(msgspec.json.encode(value, enc_hook=repr))
-    except (TypeError, ValueError, RecursionError):  # keys that are no texts, texts that are not UTF-8
+    except (TypeError, ValueError, OverflowError, RecursionError):  # keys that are no texts, texts that are not UTF-8
         return repr(value)

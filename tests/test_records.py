@@ -66,6 +66,16 @@ def test_a_state_survives(state: State) -> None:
 
 @settings(deadline=None)
 @given(recordable())
+def test_a_state_survives_as_a_document_too(state: State) -> None:
+    document = state.serialize()
+    restored = State.deserialize(msgspec.json.decode(msgspec.json.encode(document)))
+    assert type(restored) is type(state)
+    assert (restored.message, restored.context) == (state.message, state.context)
+    assert restored.serialize() == document
+
+
+@settings(deadline=None)
+@given(recordable())
 def test_a_record_is_plain_data(state: State) -> None:
     record = record_state(state, "id", NOW)
     assert (record.id, record.name, record.timestamp) == ("id", state.name, NOW)

@@ -8,7 +8,7 @@ from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
 from prefectlite.records import TaskRunRow, restore_state
 from prefectlite.results import codec
-from prefectlite.states import Failed, Mapped, State
+from prefectlite.states import Failed, Mapped, Retrying, State
 
 
 class Recorded:
@@ -25,7 +25,8 @@ class Recorded:
         unit.run_id, unit.version = row.id, row.version
         state = restore_state(row.state)
         if not state.is_finished() or isinstance(state, Mapped):
-            unit.attempt = state.context.get("task_run_count") or getattr(state, "run_count", 0) + 1
+            # A Retrying state remembers the attempt that failed, and made inside of a task in its context as well.
+            unit.attempt = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
             unit.recorded = state
             return False
         try:
