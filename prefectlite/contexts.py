@@ -183,3 +183,10 @@ class Context(MutableMapping[str, Any]):
 
 #: What user code imports as `prefectlite.context`.
 context = Context()
+
+
+@contextmanager
+def raise_on_exception() -> Iterator[None]:
+    """Inside this block `flow.run()` raises what a task raised, or that it timed out, instead of ending as Failed."""
+    with context(raise_on_exception=True):
+        yield

@@ -6,6 +6,7 @@ PrefectliteError
 │   ├── DuplicateSlugError    two tasks of one flow want the same slug
 │   └── FlowValidationError   an edge or reference task is not part of the flow
 ├── ParameterError            parameters missing or unknown (also a ValueError)
+│   └── UnexpectedArgument    a keyword is neither a parameter nor an option (also a TypeError)
 ├── RunNotStartedError        a FlowRun was read before it was awaited
 ├── RunFailedError            raised by `FlowRun.raise_for_state()`
 ├── RunInterrupted            the session closed before the run ended; it can be taken up again
@@ -13,8 +14,8 @@ PrefectliteError
 │   ├── FlowSourceMissing     the file, module or flow is not there
 │   └── FlowImportError       importing it raised
 ├── FlowStorageError          a flow that was saved cannot be read back
-├── SerializationError        a value cannot be written down
 ├── WorkerDied                the process that executed a task ended
+├── SerializationError        a value cannot be written down
 │   └── FlowSerializationError  a flow cannot, because of something its tasks hold
 ├── ResultNotImplementedError this kind of result keeps values in memory only (also a NotImplementedError)
 ├── ResultLocationError       a result's location leads where it should not (also a ValueError)
@@ -127,6 +128,8 @@ class WorkerDied(PrefectliteError):
     """The worker process that executed a task ended before the task did, or could not be started."""
 
     code = "WORKER_DIED"
+
+
 class FlowSerializationError(SerializationError):
     """A flow cannot be written down, because of something that its tasks hold."""
 
@@ -151,6 +154,10 @@ class ResultLocationError(PrefectliteError, ValueError):
 
     code = "RESULT_LOCATION"
     exit_code = 65
+
+
+class UnexpectedArgument(ParameterError, TypeError):
+    """A keyword is neither a parameter of the flow nor an option of the call."""
 
 
 class StoreError(PrefectliteError):

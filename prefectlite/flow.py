@@ -5,22 +5,32 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Any
 
-from prefectlite.contexts import active_graph, loading_flow
-from prefectlite.errors import FlowError, UnsupportedLoop
+from prefectlite.contexts import active_case, active_graph, active_resource, context, loading_flow
+from prefectlite.engine.requests import RunOptions
+from prefectlite.errors import FlowError, UnexpectedArgument, UnsupportedLoop
 from prefectlite.flow_run import FlowRun
+from prefectlite.flow_work import RunCall, next_event, on_schedule, once
 from prefectlite.language import collections
-from prefectlite.language.graph import Graph
+from prefectlite.language.callbacks import handlers_of
+from prefectlite.language.graph import Edge, Graph
 from prefectlite.language.parameter import check_parameters
+from prefectlite.language.task import Task
 from prefectlite.registration import Registration, source_of
-from prefectlite.session import Session
 from prefectlite.settings import load_settings
-from prefectlite.states import Cancelled, State
+from prefectlite.states import State
 
 collections.make_known()
+
+#: Values of `prefectlite.context` that belong to the task a flow is run in, and not to the flow.
+_OF_THE_TASK = (
+    "task_name task_full_name task_slug task_id task_run_id task_run_count task_run_name task_tags map_index task_loop_count"
+    " task_loop_result resume parameters logger tags flow_run_name"
+).split()
 
 
 class Flow(Graph):
@@ -33,37 +43,86 @@ class Flow(Graph):
         flow.run(day="2024-03-01")          # in a script
         await flow.run(day="2024-03-01")    # in async code
 
+    `state_handlers` are called as `handler(flow, old, new)` at every change of a run's state, and may return another one;
+    `on_failure(flow, state)` when it fails; `terminal_state_handler(flow, state, reference_states)` may change how it ends.
+    `executor` says where and how many tasks execute at once, `result` where tasks without one of their own write theirs.
     Raises FlowError for a name that is empty.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        schedule: Any = None,
+        executor: Any = None,
+        run_config: Any = None,
+        storage: Any = None,
+        tasks: Iterable[Task] | None = None,
+        edges: Iterable[Edge] | None = None,
+        reference_tasks: Iterable[Task] | None = None,
+        state_handlers: Sequence[Callable[..., Any]] | None = None,
+        on_failure: Callable[..., Any] | None = None,
+        validate: bool | None = None,
+        result: Any = None,
+        terminal_state_handler: Callable[..., Any] | None = None,
+    ) -> None:
         if not name:
             raise FlowError("A name must be provided for the flow.")
         if not name.isprintable():
             raise FlowError(f"The name of a flow must be printable text, not {name!r}")
         super().__init__(name)
         self.made_in = _module_file(_caller())
-        self._tokens: list[Token[Any]] = []
+        self.schedule, self.executor, self.run_config, self.storage, self.result = (
+            schedule,
+            executor,
+            run_config,
+            storage,
+            result,
+        )
+        self.state_handlers = handlers_of(state_handlers, on_failure, f"Flow {name!r}")
+        self.terminal_state_handler = terminal_state_handler
+        self._tokens: list[list[tuple[Any, Token[Any]]]] = []
+        for task in tasks or ():
+            self.add_task(task)
+        for edge in edges or ():
+            self.add_edge(edge.upstream_task, edge.downstream_task, edge.key, edge.mapped, edge.flattened)
+        if reference_tasks is not None:
+            self.set_reference_tasks(reference_tasks)
+        if validate:
+            self.validate()
 
     def __repr__(self) -> str:
         return f'<Flow: name="{self.name}">'
 
     def __enter__(self) -> Flow:
-        self._tokens.append(active_graph.set(self))
+        # A flow that is written inside a block of another one is none of that block's business.
+        entered = ((active_graph, self), (active_case, None), (active_resource, None))
+        self._tokens.append([(variable, variable.set(value)) for variable, value in entered])
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        active_graph.reset(self._tokens.pop())
+        for variable, token in self._tokens.pop():
+            variable.reset(token)
+        if error is None and (unused := self.unused_tasks()):
+            warnings.warn(
+                f"Tasks were created but not added to the flow: {set(unused)}. This can occur when `Task` classes, including"
+                " `Parameters`, are made inside a `with flow:` block but neither called nor added to it.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def run(
         self,
         parameters: dict[str, Any] | None = None,
-        *,
-        context: dict[str, Any] | None = None,
-        flow_run_name: str | None = None,
+        run_on_schedule: bool | None = None,
+        runner_cls: Any = None,
         **kwargs: Any,
     ) -> FlowRun:
-        """Run the flow once, recorded in the database; parameters may be given as keywords.
+        """Run the flow, recorded in the database: once, or, where it has a schedule, at every moment of it.
+
+        Parameters may be given as keywords. Other keywords: `context` (values for `prefectlite.context`), `task_contexts`
+        (by task), `task_states` (by task: those of finished ones are taken as they are), `executor`, `flow_run_name`,
+        `flow_run_id`, `state` (a Scheduled one says when), `task_runner_state_handlers`. `run_on_schedule=False` runs once,
+        now.
 
         In a thread without a running event loop it returns when the run has ended; in async code it returns at once, and the
         run begins when it is awaited. Raises ParameterError for missing or unknown parameters, FlowError for a flow that
@@ -71,15 +130,50 @@ class Flow(Graph):
         """
         if active_graph.get() is not None:
             raise RuntimeError(f"Flow {self.name!r} cannot be run inside a `with Flow` block: leave the block first")
-        values = {**(parameters or {}), **kwargs}
+        if runner_cls is not None:
+            raise FlowError(f"Flow {self.name!r}: a runner_cls cannot be used: the engine of prefectlite runs every flow")
         if loading_flow.get():
             _warn_loading(self.name, "run")
             return None  # type: ignore[return-value]
+        settings = load_settings()
+        call = self._call({**(parameters or {})}, kwargs)
         self.validate()
-        check_parameters(self, values)
-        caller = _caller()
-        run = FlowRun(self, _work(self, values, context, flow_run_name), load_settings(), _site(caller))
+        check_parameters(self, call.parameters)
+        on_time = self.schedule is not None and (settings.run_on_schedule if run_on_schedule is None else run_on_schedule)
+        if on_time:
+            next_event(self.schedule, self.name)
+        work = on_schedule(call, self.schedule) if on_time else once(call)
+        run = FlowRun(self, work, settings, _site(_caller()))
         return run if _in_event_loop() else run.run_blocking()
+
+    def _call(self, values: dict[str, Any], keywords: dict[str, Any]) -> RunCall:
+        names = {task.name for task in self.parameters()}
+        values.update({name: keywords.pop(name) for name in list(keywords) if name in names})
+        if "return_tasks" in keywords:
+            raise FlowError("flow.run() returns the states of all tasks: `return_tasks` cannot be chosen")
+        state = keywords.pop("state", None)
+        options = RunOptions(
+            executor=keywords.pop("executor", None),
+            task_states=keywords.pop("task_states", None) or {},
+            task_values=keywords.pop("task_contexts", None) or {},
+            task_handlers=keywords.pop("task_runner_state_handlers", None) or (),
+        )
+        call = RunCall(
+            flow=self,
+            parameters=values,
+            context=keywords.pop("context", None) or {},
+            surroundings={name: value for name, value in context.to_dict().items() if name not in _OF_THE_TASK},
+            options=options,
+            name=keywords.pop("flow_run_name", None),
+            run_id=keywords.pop("flow_run_id", None),
+            start_time=getattr(state, "start_time", None) if isinstance(state, State) else None,
+        )
+        if keywords:
+            raise UnexpectedArgument(
+                f"Flow.run received the following unexpected parameters: {', '.join(sorted(keywords))}."
+                f" Flow {self.name!r} takes: {', '.join(sorted(names)) or 'none'}"
+            )
+        return call
 
     def register(self, project_name: str) -> Registration:
         """Write this version of the flow down under a project, which is made if need be, so that a server can run it.
@@ -95,17 +189,6 @@ class Flow(Graph):
         self.validate()
         registration = Registration(self, project_name, source_of(self, self.made_in), load_settings())
         return registration if _in_event_loop() else registration.run_blocking()
-
-
-def _work(flow: Flow, values: dict[str, Any], context: dict[str, Any] | None, name: str | None) -> Any:
-    async def work(handle: FlowRun, session: Session) -> State:
-        run, row = await session.create(flow, values, name=name, context=context)
-        if not handle.entered(run.id):
-            await session.client.cancel_flow_run(run.id)
-            return Cancelled("Flow run was cancelled before it ran", {})
-        return await session.execute(flow, row, run, values)
-
-    return work
 
 
 def _in_event_loop() -> bool:

@@ -41,13 +41,14 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         self._id: str | None = None
         self._state: State | None = None
         self._started = self._taken = False
+        self.is_blocking = False  # whether a thread waits for it: a script's, with a person at its terminal, maybe
         self._left_last = False
         self._detached = False
         self._lock = threading.Lock()
         self._host: hosting.SessionHost | None = None
         self._outcome: concurrent.futures.Future[State] | None = None
         self._awaits: dict[Any, Coroutine[Any, Any, FlowRun]] = {}
-        self._cancel_requested = False
+        self.cancel_requested = False
 
     # -- what came of it --------------------------------------------------------------------------------------------------
 
@@ -117,7 +118,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
 
     def cancel(self) -> None:
         """Ask the run to stop; it ends as Cancelled. Nothing happens when it has ended."""
-        self._cancel_requested = True
+        self.cancel_requested = True
         host, run_id = self._host, self._id
         if self._state is None and host is not None and run_id is not None:
             host.submit(lambda session: session.client.cancel_flow_run(run_id))
@@ -136,7 +137,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
 
     def run_blocking(self) -> FlowRun:
         """Run to the end in a thread that has no event loop."""
-        self._taken = True
+        self._taken = self.is_blocking = True
         if not hosting.joinable(self._settings):
             asyncio.run(self._wait())
             return self
@@ -195,7 +196,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
     def entered(self, run_id: str) -> bool:
         """The run is in the record under this id. Whether it is to be executed: nobody has cancelled it meanwhile."""
         self._id = run_id
-        return not self._cancel_requested
+        return not self.cancel_requested
 
     # -- the coroutine protocol, so that create_task, gather and run take it ----------------------------------------------
 

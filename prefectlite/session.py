@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, SystemClock, to_micros
+from prefectlite.engine.calling import Caller
 from prefectlite.engine.host import Host
+from prefectlite.engine.requests import RunOptions
 from prefectlite.engine.run_logs import logging_installed
+from prefectlite.engine.surroundings import Surroundings
+from prefectlite.executors.threads import ThreadPool
 from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
@@ -22,6 +27,7 @@ from prefectlite.live.hints import Hint
 from prefectlite.names import run_name
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
+from prefectlite.orchestrator.local_orders import LocalOrders
 from prefectlite.orchestrator.local_reader import LocalRunReader
 from prefectlite.orchestrator.neighbours import Neighbours
 from prefectlite.orchestrator.owners import Owner
@@ -51,14 +57,34 @@ class Session:
         self.orchestrator = LocalOrchestrator(database, self.bus, tell)
         self.run_log = LocalRunLog(database, self.bus, tell)
         self.client = LocalClient(database, self.orchestrator, clock)
-        self.host = Host(owner.id, self.orchestrator, self.run_log, LocalRunReader(database), clock, settings)
+        self.host = Host(owner.id, self._surroundings())
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 
+    def _surroundings(self) -> Surroundings:
+        settings = self.settings
+        threads = ThreadPool(settings.max_threads)
+        return Surroundings(
+            orchestrator=self.orchestrator,
+            run_log=self.run_log,
+            reader=LocalRunReader(self.database),
+            orders=LocalOrders(self.bus, self.database),
+            clock=self.clock,
+            settings=settings,
+            caller=Caller(threads, settings.max_result_bytes, settings.checkpointing, settings.cancel_patience),
+        )
+
     async def create(
-        self, graph: Graph, parameters: dict[str, Any], *, name: str | None = None, context: dict[str, Any] | None = None
+        self,
+        graph: Graph,
+        parameters: dict[str, Any],
+        *,
+        name: str | None = None,
+        context: dict[str, Any] | None = None,
+        run_id: str | None = None,
+        scheduled_start_time: datetime | None = None,
     ) -> tuple[FlowRunRow, FlowRow]:
-        """A new run of `graph`, scheduled for now and kept for this process, and the row of its flow."""
+        """A new run of `graph`, kept for this process and scheduled for now if not for later, and the row of its flow."""
         flow = await self._flow_of(graph)
         facts = FlowRunCreation(
             flow_id=flow.id,
@@ -66,9 +92,9 @@ class Session:
             parameters=shown(parameters),
             context=shown(context or {}),
             labels=[],
-            scheduled_start_time=to_micros(self.clock.now()),
+            scheduled_start_time=to_micros(scheduled_start_time or self.clock.now()),
         )
-        return await self.client.create_run(facts, claim=self.owner.id), flow
+        return await self.client.create_run(facts, claim=self.owner.id, run_id=run_id), flow
 
     async def execute(
         self,
@@ -76,12 +102,19 @@ class Session:
         flow: FlowRow,
         run: FlowRunRow,
         parameters: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        options: RunOptions | None = None,
         *,
         takeover_from: str | None = None,
     ) -> State:
-        """The final state of a run that is in the record, executed here; `parameters` are the recorded ones if not given."""
+        """The final state of a run that is in the record, executed here.
+
+        `parameters` and `context` are the recorded ones where they are not given.
+        """
         values = run.parameters if parameters is None else parameters
-        return await self.host.execute(graph, flow.task_ids, run, values, takeover_from=takeover_from)
+        around = run.context if context is None else context
+        chosen = options or RunOptions()
+        return await self.host.execute(graph, flow.task_ids, run, values, around, chosen, takeover_from=takeover_from)
 
     async def flow(self, flow_id: str) -> FlowRow:
         """One version of a flow. Raises NotFound."""

@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_threads: _Positive = 64  # plain-function tasks of one process that may be executing at once
     worker_processes: _Count = 0  # for tasks that are executed in processes of their own; 0: as many as there are cores
     max_map_children: _Positive = 1_000_000
+    cancel_patience: _Seconds = 5.0  # a coroutine that goes on for so long though it was cancelled is left behind
     blocked_loop_seconds: _Seconds = 1.0  # a coroutine that holds the event loop for longer is warned of; 0: none is
     run_on_schedule: bool = True  # whether `flow.run()` of a flow with a schedule waits for it, and runs again and again
     eager_edge_validation: bool = False  # whether edges are checked when they are made rather than before a run

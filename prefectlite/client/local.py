@@ -109,10 +109,10 @@ class LocalClient:
                 return earlier
             raise
 
-    async def create_run(self, facts: FlowRunCreation, claim: str | None = None) -> FlowRunRow:
+    async def create_run(self, facts: FlowRunCreation, claim: str | None = None, run_id: str | None = None) -> FlowRunRow:
         """A new flow run with these facts, in state Scheduled; kept for the process `claim`, if one is given."""
         state = Scheduled("Flow run scheduled.", start_time=from_micros(facts.scheduled_start_time))
-        run_id, record = new_id(), self._record(state)
+        run_id, record = run_id or new_id(), self._record(state)
         await self._orchestrator.propose(FlowRunProposal(run_id, record, create=facts, claim=claim))
         return FlowRunRow(
             id=run_id,

@@ -1,4 +1,4 @@
-"""Calling user code: on the loop or in a worker thread, with its timeout, and turning how it ends into a state."""
+"""Calling user code: on the loop, in a thread or a process, within its timeout, and turning how it ends into a state."""
 
 from __future__ import annotations
 
@@ -11,17 +11,30 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from prefectlite.engine import guests
+from prefectlite.engine.guests import TimedOutError
+from prefectlite.engine.targets import template_values, written
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
 from prefectlite.executors import threads
 from prefectlite.executors.threads import Interrupted, ThreadPool
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
-from prefectlite.signals import StateSignal
+from prefectlite.signals import ENDRUN, LOOP, StateSignal, TaskTimeoutSignal
 from prefectlite.states import Failed, State, Success, TimedOut
 
-_OUR_FILES = (__file__, threads.__file__)
+_OUR_FILES = (__file__, guests.__file__, threads.__file__)
 _logger = logging.getLogger("prefectlite.TaskRunner")
+
+
+class Call(NamedTuple):
+    """What is called: a task's code with its arguments, under the values of `prefectlite.context`."""
+
+    unit: Unit
+    arguments: dict[str, Any]
+    values: dict[str, Any]
+    flow_result: Any
+    stopping: Callable[[], bool]  # whether the run is being stopped: what the code waits for may hear of it first
 
 
 class Outcome(NamedTuple):
@@ -29,107 +42,142 @@ class Outcome(NamedTuple):
 
     state: State
     result: ResultRecord | None
+    ends: bool = False  # nothing may change it any more
 
 
 class Caller:
     """Calls the code of tasks."""
 
-    def __init__(self, threads: ThreadPool, max_result_bytes: int) -> None:
-        self._threads = threads
-        self._limit = max_result_bytes
+    def __init__(self, threads: ThreadPool, max_result_bytes: int, checkpointing: bool, patience: float) -> None:
+        self.threads = threads
+        self._limit, self._checkpointing, self._patience = max_result_bytes, checkpointing, patience
 
-    async def call(self, unit: Unit, arguments: dict[str, Any], stopping: Callable[[], bool]) -> Outcome:
-        """The outcome of the task's `run(**arguments)`. Only a cancellation of the engine's own gets out of here.
-
-        `stopping()` says whether the run is being stopped: what its code waits for may have been cancelled before it is.
-        """
+    async def call(self, call: Call) -> Outcome:
+        """The outcome of the task's code. Only a cancellation of the engine's own gets out of here."""
+        task = call.unit.node.task
         try:
-            if unit.node.task.is_async:
-                return await self._on_the_loop(unit, unit.node.task.run(**arguments), stopping)
-            outcome = await self._in_a_thread(unit, arguments)
+            if task.is_async:
+                return await self._on_the_loop(call, task.run(**call.arguments))
+            outcome = await self._in_a_thread(call)
             if inspect.iscoroutine(outcome.state.result):  # a plain function around an async one
-                return await self._on_the_loop(unit, outcome.state.result, stopping)
+                return await self._on_the_loop(call, outcome.state.result)
             return outcome
-        except _TimedOut:
-            error = TimeoutError(f"longer than {unit.node.timeout} s")
-            return Outcome(TimedOut("Task timed out during execution.", error), None)
+        except TimedOutError:
+            signal = TaskTimeoutSignal(f"longer than {call.unit.node.timeout:g} s")
+            return Outcome(TimedOut("Task timed out during execution.", signal), None)
 
-    async def _on_the_loop(self, unit: Unit, call: Coroutine[Any, Any, Any], stopping: Callable[[], bool]) -> Outcome:
-        try:
-            value = await _in_time(call, unit.node.timeout)
-        except _TimedOut:
-            raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and (_is_being_cancelled() or stopping()):
-                raise
-            return self._raised(unit, error)
-        if codec.is_cheap(value) or unit.node.task.checkpoint is False:
-            return self._returned(unit, value)
-        # Writing down a large value takes its time, which is not the loop's to give.
-        outcome: Outcome = await self._threads.submit(partial(copy_context().run, self._returned, unit, value)).result
-        return outcome
+    def close(self) -> None:
+        """Let go of the worker threads."""
+        self.threads.close()
 
-    async def _in_a_thread(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
-        timeout = unit.node.timeout
-        work = partial(copy_context().run, self._call_here, unit, arguments)
-        job = self._threads.submit(work, tell_begin=timeout is not None)
-        try:
-            if job.begun is not None:
-                await job.begun  # waiting for a thread is not part of the task's time
-            outcome: Outcome = await _in_time(job.result, timeout)
-        except (_TimedOut, asyncio.CancelledError):
-            self._threads.abandon(job)
-            raise
-        return outcome
+    async def aside(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What user code beside a task's own returns, called in a worker thread; awaited, where it is async."""
+        work = partial(copy_context().run, function, *args, **kwargs)
+        answer = await self.threads.submit(work).result
+        return await answer if inspect.isawaitable(answer) else answer
 
-    def _call_here(self, unit: Unit, arguments: dict[str, Any]) -> Outcome:
-        # What the code raises is returned as a value: a StopIteration or GeneratorExit would not get through a future.
-        try:
-            value = unit.node.task.run(**arguments)
-        except Interrupted:
-            raise
-        except BaseException as error:
-            return self._raised(unit, error)
-        return self._returned(unit, value)
-
-    def _returned(self, unit: Unit, value: Any) -> Outcome:
-        return Outcome(Success("Task run succeeded.", value), self._record(unit, value))
-
-    def _raised(self, unit: Unit, error: BaseException) -> Outcome:
-        if not isinstance(error, StateSignal):
-            return self._failure(unit, error)
-        _logger.info("Task '%s': %s signal raised: %s", unit.label, type(error).__name__, error)
-        has_result = isinstance(error.state, Success) and error.state.result is not error
-        return Outcome(error.state, self._record(unit, error.state.result) if has_result else None)
-
-    def _record(self, unit: Unit, value: Any) -> ResultRecord:
+    def record(self, unit: Unit, value: Any) -> ResultRecord:
+        """`value` as the record keeps it: absent where it cannot, or is not to, be written down."""
         if unit.node.task.checkpoint is False or inspect.iscoroutine(value):
             return codec.ABSENT
-        return self._encode(unit, value)
-
-    def _encode(self, unit: Unit, value: Any) -> ResultRecord:
         try:
             return codec.encode(value, self._limit)
         except SerializationError as error:
             _logger.warning("Task '%s': its result stays in memory and is computed again on resume: %s", unit.label, error)
             return codec.ABSENT
 
-    def _failure(self, unit: Unit, error: BaseException) -> Outcome:
-        trace = (type(error), error, _users_part(error.__traceback__))
-        _logger.error("Task '%s': Exception encountered during task execution!", unit.label, exc_info=trace)
+    async def _on_the_loop(self, call: Call, work: Coroutine[Any, Any, Any]) -> Outcome:
         try:
-            record = codec.encode(error, self._limit)
+            timeout = call.unit.node.timeout
+            if timeout is None:
+                value = await work
+            else:
+                value = await guests.in_time(work, timeout, self._patience, call.unit.label)
+        except TimedOutError:
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and (_is_being_cancelled() or call.stopping()):
+                raise
+            return await self._kept(call, self._raised(call, error))
+        if codec.is_cheap(value) and not self._writes(call):
+            return Outcome(Success("Task run succeeded.", value), self.record(call.unit, value))
+        return await self._kept(call, Success("Task run succeeded.", value))
+
+    async def _kept(self, call: Call, state: State | Outcome) -> Outcome:
+        """The outcome with `state`, its result written down: which takes its time, and that is not the loop's to give."""
+        if isinstance(state, Outcome):
+            return state
+        work = partial(copy_context().run, self._written_down, call, state)
+        outcome: Outcome = await self.threads.submit(work).result
+        return outcome
+
+    async def _in_a_thread(self, call: Call) -> Outcome:
+        timeout = call.unit.node.timeout
+        work = partial(copy_context().run, self._call_here, call)
+        job = self.threads.submit(work, tell_begin=timeout is not None)
+        try:
+            if job.begun is not None:
+                await job.begun  # waiting for a thread is not part of the task's time
+            outcome: Outcome = await _in_time(job.result, timeout)
+        except (TimedOutError, asyncio.CancelledError):
+            self.threads.abandon(job)
+            raise
+        return outcome
+
+    def _call_here(self, call: Call) -> Outcome:
+        # What the code raises is returned as a value: a StopIteration or GeneratorExit would not get through a future.
+        try:
+            value = call.unit.node.task.run(**call.arguments)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            state = self._raised(call, error)
+            return state if isinstance(state, Outcome) else self._written_down(call, state)
+        return self._written_down(call, Success("Task run succeeded.", value))
+
+    def _raised(self, call: Call, error: BaseException) -> State | Outcome:
+        """The state with a result that is to be written down, or the outcome as it is."""
+        if isinstance(error, ENDRUN):
+            return Outcome(error.state, None, ends=True)
+        if not isinstance(error, StateSignal):
+            return self._failure(call, error)
+        _logger.info("Task '%s': %s signal raised: %s", call.unit.label, type(error).__name__, error)
+        has_value = error.state.has_result and error.state.result is not error
+        if (isinstance(error.state, Success) and has_value) or isinstance(error, LOOP):
+            return error.state
+        return Outcome(error.state, None)
+
+    def _writes(self, call: Call) -> bool:
+        task = call.unit.node.task
+        return self._checkpointing and task.checkpoint is not False and (task.result or call.flow_result) is not None
+
+    def _written_down(self, call: Call, state: State) -> Outcome:
+        """The outcome with `state`, once its result is where the user wants it and in the form the record keeps."""
+        value = state.result
+        if self._writes(call):
+            try:
+                fields = template_values(call.values, call.arguments)
+                if location := written(call.unit.node.task, call.flow_result, value, fields):
+                    state.context["result_location"] = location
+            except Exception as error:
+                _logger.exception("Task '%s': its result could not be written", call.unit.label)
+                return Outcome(Failed(f"Unexpected error: {error!r}", error), self._record_error(error))
+        return Outcome(state, self.record(call.unit, value))
+
+    def _failure(self, call: Call, error: BaseException) -> Outcome:
+        trace = (type(error), error, _users_part(error.__traceback__))
+        _logger.error("Task '%s': Exception encountered during task execution!", call.unit.label, exc_info=trace)
+        return Outcome(Failed(f"Error during execution of task: {_shown(error)}", error), self._record_error(error))
+
+    def _record_error(self, error: BaseException) -> ResultRecord | None:
+        try:
+            return codec.encode(error, self._limit)
         except SerializationError:
-            record = None
-        return Outcome(Failed(f"Error during execution of task: {_shown(error)}", error), record)
-
-
-class _TimedOut(Exception):
-    """The task's own timeout passed (a TimeoutError may also be the user's)."""
+            return None
 
 
 async def _in_time(work: Awaitable[Any], timeout: float | None) -> Any:
-    """What `work` results in. Raises _TimedOut after `timeout` seconds."""
+    """What `work` results in. Raises TimedOutError after `timeout` seconds."""
     if timeout is None:
         return await work
     try:
@@ -137,7 +185,7 @@ async def _in_time(work: Awaitable[Any], timeout: float | None) -> Any:
             return await work
     except TimeoutError:
         if limit.expired():
-            raise _TimedOut from None
+            raise TimedOutError from None
         raise
 
 

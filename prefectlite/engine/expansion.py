@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefectlite.engine.units import Unit
-from prefectlite.states import Failed, Mapped, Skipped, State
+from prefectlite.engine.units import Unit, flat
+from prefectlite.states import Failed, Mapped, Skipped, State, Success
 
 SKIP_MESSAGE = (
     "Upstream task was skipped; if this was not the intended behavior, consider changing"
     " `skip_on_upstream_skip=False` for this task."
 )
+_logger = logging.getLogger("prefectlite.TaskRunner")
 
 
 def expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
@@ -24,7 +26,6 @@ def expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
 
 def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     widths: list[int] = []
-    usable = False
     for edge in parent.node.edges:
         upstream = units[edge.upstream_task]
         state = upstream.state
@@ -33,15 +34,19 @@ def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
             return Skipped(SKIP_MESSAGE)
         if not edge.mapped:
             continue
-        if upstream.children is not None:
-            usable = True
+        if edge.flattened and state.is_successful():
+            elements = _elements(parent, upstream, upstream.result_state())
+            if elements is None:
+                return _unmappable(state.result)
+            parent.elements = {**(parent.elements or {}), edge: elements}
+            widths.append(len(elements))
+        elif upstream.children is not None:
             widths.append(len(upstream.children))
         elif state.is_successful():
-            usable = True
             if not _can_be_mapped(state.result):
-                return Failed(f"At least one upstream state has an unmappable result: {type(state.result).__name__}")
+                return _unmappable(state.result)
             widths.append(len(state.result))
-    if not usable:
+    if not widths:
         return Failed("No upstream states can be mapped over.")
     width = min(widths)
     if width > limit:
@@ -50,13 +55,19 @@ def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
 
 
 def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit]:
-    """`width` children, each counting the children of other tasks that it has to wait for."""
+    """`width` children, each counting the children of other tasks that it has to wait for.
+
+    A state given for the parent may hold the states they begin in.
+    """
     # By task, so that a child that gets two arguments from one upstream child waits for it once.
     upstreams = {e.upstream_task: units[e.upstream_task].children for e in parent.node.edges if e.mapped and not e.flattened}
     sources = [children for children in upstreams.values() if children is not None]
+    starts: Sequence[State | None] = parent.start.map_states if isinstance(parent.start, Mapped) else ()
     children = []
     for index in range(width):
         child = Unit(parent.node, index, parent)
+        if index < len(starts):
+            child.start = starts[index]
         for source in sources:
             upstream = source[index]
             if not upstream.settled:
@@ -66,6 +77,35 @@ def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit
                 upstream.waiters.append(child)
         children.append(child)
     return children
+
+
+def _elements(parent: Unit, upstream: Unit, state: State) -> Sequence[State] | None:
+    """What a flattened edge gives the children, one state each; None for what cannot be mapped over."""
+    if upstream.children is None:
+        value = flat(state.result)
+        return [Success(state.message, element) for element in value] if _can_be_mapped(value) else None
+    elements: list[State] = []
+    for child in upstream.children:
+        assert child.state is not None
+        elements.extend(_of_child(parent, child.state))
+    return elements
+
+
+def _of_child(parent: Unit, state: State) -> Sequence[State]:
+    if not state.is_successful() or state.is_skipped():
+        return [state]  # it fails, or is skipped, in its own lane
+    if not _can_be_mapped(state.result):
+        _logger.warning(
+            "Task '%s': a mapped upstream task returned a %s, which cannot be flattened; it counts as one element",
+            parent.label,
+            type(state.result).__name__,
+        )
+        return [state]
+    return [Success(state.message, element) for element in state.result]
+
+
+def _unmappable(value: Any) -> Failed:
+    return Failed(f"At least one upstream state has an unmappable result: {type(value).__name__}")
 
 
 def _can_be_mapped(value: Any) -> bool:

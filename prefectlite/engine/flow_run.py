@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from prefectlite.clock import Clock
-from prefectlite.engine.calling import Caller
+from prefectlite.engine.crew import Crew
 from prefectlite.engine.expansion import expand, make_children
-from prefectlite.engine.plan import Node, Plan
+from prefectlite.engine.final_state import final_state
+from prefectlite.engine.handlers import EndRun, Handlers
+from prefectlite.engine.lanes import Lanes
+from prefectlite.engine.pauses import Pauses
+from prefectlite.engine.plan import Plan
+from prefectlite.engine.progress import Progress
 from prefectlite.engine.recorded import Recorded, expanded_as
-from prefectlite.engine.task_run import commit, run_unit
+from prefectlite.engine.requests import RunRequest
+from prefectlite.engine.surroundings import Surroundings
+from prefectlite.engine.task_run import commit, proposal, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
-from prefectlite.kept import kept
-from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
-from prefectlite.orchestrator.protocols import Orchestrator
-from prefectlite.records import TaskRunRow
+from prefectlite.records import ResultRecord
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
-from prefectlite.states import Cancelled, Failed, Mapped, Pending, State, Success
+from prefectlite.states import Cached, Cancelled, Failed, Mapped, Pending, State, Success
 
 #: Units begun in one turn of the loop: between turns it serves everybody else, and what was proposed is committed.
 AT_ONCE = 100
@@ -33,45 +34,33 @@ AT_ONCE = 100
 _logger = logging.getLogger("prefectlite.FlowRunner")
 
 
-class RunRequest(msgspec.Struct, frozen=True):
-    """What the engine is asked to execute, claimed and in state Running already."""
-
-    flow_run_id: str
-    graph: Graph
-    task_ids: dict[str, str]
-    lease: int
-    values: dict[str, Any]  # what user code sees as prefectlite.context
-    recorded: Sequence[TaskRunRow] = ()  # what an earlier execution of this run left in the record
-
-
 class FlowRunExecution:
     """The execution of one flow run, alive from claim to final state."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        orchestrator: Orchestrator,
-        caller: Caller,
-        clock: Clock,
-        *,
-        max_running: int,
-        max_children: int,
-    ) -> None:
+    def __init__(self, request: RunRequest, around: Surroundings) -> None:
         self.flow_run_id, self.lease, self.values = request.flow_run_id, request.lease, request.values
-        self.orchestrator, self.caller, self.clock = orchestrator, caller, clock
-        self._graph = request.graph
-        self._plan = Plan(request.graph, request.task_ids)
+        self.orchestrator, self.caller, self.clock, self.reader = (
+            around.orchestrator,
+            around.caller,
+            around.clock,
+            around.reader,
+        )
+        self.graph = request.graph
+        self.options = request.options
+        self.single_pass = request.options.single_pass
+        self.error: BaseException | None = None
+        self.wanted: BaseException | None = None  # an error of a task's own that is to be raised outside
+        self._patience, self._max_children = around.settings.cancel_patience, around.settings.max_map_children
+        self._plan = Plan(request.graph, request.task_ids, request.options.task_values)
         self.units: dict[Task, Unit] = {task: Unit(node) for task, node in self._plan.nodes.items()}
+        self._handlers: dict[Task, Handlers] = {}
         self._recorded = Recorded(request.recorded)
-        self._max_children = max_children
-        self._places = max_running
+        self._lanes = Lanes(request.options.executor or request.graph.executor, around.settings.max_coroutines)
+        self._pauses = Pauses(self.flow_run_id, around.orders, around.clock, request.options.prompt)
+        self._crew = Crew(self.fail)
         self._fill_due = False
         self._ended = False
-        self._ready: deque[Unit] = deque()
-        self._unsettled = len(self.units)
-        self._settling: deque[Unit] = deque()
-        self._settled_all = asyncio.Event()
-        self._tasks: asyncio.TaskGroup | None = None
+        self._progress = Progress(self.units, self._awake)
         self._main: asyncio.Task[Any] | None = None
         self._stop_reason: str | None = None
 
@@ -80,14 +69,17 @@ class FlowRunExecution:
     async def run(self) -> State:
         """The final state of the flow run, with `{task: state}` as its result; every task's state is committed.
 
-        A cancellation of this coroutine stops the tasks, commits them as Cancelled, and goes on.
+        A cancellation of this coroutine stops the tasks, commits them as Cancelled, and goes on. An error that is not a
+        task's own, or one that is wanted outside (`raise_on_exception`), is raised when all has been stopped.
         """
         self._main = asyncio.current_task()
-        _logger.info("Beginning Flow run for '%s'", self._graph.name)
+        _logger.info("Beginning Flow run for '%s'", self.graph.name)
         try:
-            async with asyncio.TaskGroup() as self._tasks:
+            try:
                 self._begin()
-                await self._settled_all.wait()
+                await self._progress.all_settled.wait()
+            finally:
+                await self._dismiss()
         except asyncio.CancelledError:
             if self._stop_reason != "cancel":
                 raise
@@ -96,6 +88,8 @@ class FlowRunExecution:
             return self.states(Cancelled("Flow run is cancelled"))
         finally:
             self._ended = True
+        if self.error is not None:
+            raise self.error
         return self.states(self._final_state())
 
     def cancel(self) -> None:
@@ -106,8 +100,19 @@ class FlowRunExecution:
         """Stop the tasks without a trace in the record, so that another process can go on from it; `run` is cancelled."""
         self._stop("interrupt")
 
+    def fail(self, error: BaseException) -> None:
+        """Stop the tasks; `run` raises `error`."""
+        self.error = self.error or error
+        self._stop_reason = self._stop_reason or "error"
+        self._progress.all_settled.set()
+
+    def raise_outside(self, error: BaseException) -> None:
+        """Stop the tasks; `run` raises `error`, which a task of the run raised."""
+        self.wanted = self.wanted or error
+        self.fail(error)
+
     def _stop(self, reason: str) -> None:
-        if self._main is None or self._settled_all.is_set():
+        if self._main is None or self._progress.all_settled.is_set():
             return
         if self._stop_reason is None:
             self._stop_reason = reason
@@ -125,6 +130,23 @@ class FlowRunExecution:
 
     # -- what units ask -------------------------------------------------------------------------------------------------
 
+    def note(self, unit: Unit, state: State, result: ResultRecord | None = None) -> None:
+        """Propose a state of `unit` that nobody waits for."""
+        self.orchestrator.note(proposal(self, unit, state, result))
+        unit.version += 1
+        unit.restart = False
+
+    def handlers_of(self, unit: Unit) -> Handlers:
+        """The state handlers of the unit's task."""
+        task = unit.node.task
+        if task not in self._handlers:
+            self._handlers[task] = Handlers(self.caller.threads, task, [*task.state_handlers, *self.options.task_handlers])
+        return self._handlers[task]
+
+    async def resumed(self, unit: Unit, start_time: datetime | None) -> State:
+        """The state in which a paused unit goes on, once it may."""
+        return await self._pauses.end(unit, start_time)
+
     def obey(self, verdict: Verdict) -> None:
         """Do as the orchestrator says. Raises TransitionRefused where this process may not go on."""
         if isinstance(verdict, Refuse):
@@ -132,47 +154,51 @@ class FlowRunExecution:
         if isinstance(verdict, Accept) and verdict.order is Order.CANCEL:
             self.cancel()
 
+    def is_stopping(self) -> bool:
+        """Whether the run is being stopped, from outside or because of an error."""
+        return self._ended or self.error is not None or (self._main is not None and self._main.cancelling() > 0)
+
     @contextmanager
-    def place_given_up(self) -> Iterator[None]:
+    def place_given_up(self, unit: Unit) -> Iterator[None]:
         """Let another unit run while this one only waits."""
-        self._places += 1
+        lane = self._lanes.of(unit)
+        lane.move(1)
         self._fill_places()
         try:
             yield
         finally:
-            self._places -= 1  # below zero where the place was taken: then nothing new begins until it is free again
+            lane.move(-1)  # below zero where the place was taken: then nothing new begins until it is free again
 
     # -- units ----------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         for unit in self.units.values():
-            unit.waiting = unit.node.waits_for
-        if not self.units:
-            self._settled_all.set()
-        self._awake([unit for unit in self.units.values() if not unit.waiting])
+            unit.start = self._start_of(unit)
+        self._progress.begin()
+
+    def _start_of(self, unit: Unit) -> State | None:
+        given = self.options.task_states.get(unit.node.task)
+        if given is None or (unit.node.is_resource and given.is_finished() and not given.is_cached()):
+            return None
+        return given if self.single_pass or not given.is_running() else Pending(given.message, context=given.context)
 
     def _awake(self, units: Iterable[Unit]) -> None:
         """Go on with units that wait for nothing any more."""
         # The newest begin first, so that a chain of mapped tasks is finished child by child before the next children begin;
         # units that become ready together begin in their order.
         ready = [unit for unit in units if not self._pass_by(unit)]
-        self._ready.extend(reversed(ready))
+        self._lanes.add(reversed(ready))
         self._fill_places()
 
     def _fill_places(self) -> None:
-        for _ in range(AT_ONCE):
-            if self._places <= 0 or not self._ready or self.is_stopping():
-                return
-            unit = self._ready.pop()
-            self._places -= 1
-            self._start(unit, self._run_to_end(unit))
-        if not self._fill_due:
+        begun = 0
+        for lane in self._lanes:
+            while begun < AT_ONCE and not self.is_stopping() and (unit := lane.take()) is not None:
+                self._crew.begin(unit, self._run_to_end(unit))
+                begun += 1
+        if begun == AT_ONCE and not self._fill_due:
             self._fill_due = True
             asyncio.get_running_loop().call_soon(self._fill_more)
-
-    def is_stopping(self) -> bool:
-        """Whether the run is being stopped, from outside or because of an error."""
-        return self._ended or (self._main is not None and self._main.cancelling() > 0)
 
     def _fill_more(self) -> None:
         self._fill_due = False
@@ -181,19 +207,21 @@ class FlowRunExecution:
     def _pass_by(self, unit: Unit) -> bool:
         """Whether `unit` needs no place to run in: its end is known, or it only turns into children."""
         if self._recorded.restore(unit):
-            self._settle(unit)
+            self._progress.settle(unit)
         elif unit.node.task.is_constant:
             unit.state = Success("Auto-generated constant value", unit.node.task.value)
-            self._settle(unit)
+            self._progress.settle(unit)
+        elif unit.start is not None and unit.start.is_finished() and not isinstance(unit.start, Cached | Mapped):
+            self._crew.begin(unit, self._enter_given(unit, unit.start))
         elif unit.node.is_mapped and unit.index < 0:
-            self._start(unit, self._expand(unit))
+            self._crew.begin(unit, self._expand(unit))
         else:
             return False
         return True
 
-    def _start(self, unit: Unit, work: Coroutine[Any, Any, None]) -> None:
-        assert self._tasks is not None
-        kept(self._tasks.create_task(work, name=unit.label))
+    async def _enter_given(self, unit: Unit, state: State) -> None:
+        await commit(self, unit, state, self.caller.record(unit, state.result) if state.is_successful() else None)
+        self._progress.settle(unit)
 
     async def _run_to_end(self, unit: Unit) -> None:
         try:
@@ -201,91 +229,56 @@ class FlowRunExecution:
         except asyncio.CancelledError:
             if not await self._cancelled(unit):
                 raise
-        except Exception:
-            self._stop_reason = self._stop_reason or "error"  # the group stops the others because of this one
-            raise
-        self._places += 1
-        self._settle(unit)
+        if self._ended:  # it was left behind
+            return
+        self._lanes.of(unit).move(1)
+        self._progress.settle(unit)
         self._fill_places()
 
     async def _cancelled(self, unit: Unit) -> bool:
         """Record a unit that was cancelled. Whether the run goes on: nobody but the task's own code wanted it."""
-        assert self._main is not None
-        own = self._stop_reason is None and not self._main.cancelling()
+        own = self._stop_reason is None and not self.is_stopping()
         if own:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
-        unfinished = unit.state is None or not unit.state.is_finished()
-        if unfinished and (own or self._stop_reason in ("cancel", "error")):
-            end = Failed("The task cancelled itself") if own else Cancelled("Task run was cancelled")
-            await commit(self, unit, end, None)
+        if own or self._stop_reason in ("cancel", "error"):
+            await self._commit_end(unit, Failed("The task cancelled itself") if own else Cancelled("Task run was cancelled"))
         return own
 
+    async def _commit_end(self, unit: Unit, state: State) -> None:
+        if unit.state is None or not unit.state.is_finished():
+            await commit(self, unit, state)
+
+    async def _dismiss(self) -> None:
+        for unit in await self._crew.dismiss(self._patience):
+            if self._stop_reason in ("cancel", "error"):
+                await self._commit_end(unit, Cancelled("Task run was cancelled; its code did not end and was left behind"))
+
     async def _expand(self, unit: Unit) -> None:
-        state = expand(unit, self.units, self._max_children)
+        state = await self._expansion(unit)
         if expanded_as(unit, state):
             unit.state = state
         else:
-            await commit(self, unit, state, None)
+            await commit(self, unit, state)
         if not isinstance(state, Mapped):
-            self._settle(unit)
+            self._progress.settle(unit)
             return
-        unit.children = make_children(unit, self.units, state.n_map_states)
-        unit.unfinished = len(unit.children)
-        for node in unit.node.on_expanded:
-            self._count_down(node)
-        if not unit.children:
-            self._settle(unit)
-        self._awake([child for child in unit.children if not child.waiting])
+        children = make_children(unit, self.units, state.n_map_states)
+        state.map_states = []  # they are the children's from now on
+        self._progress.expanded(unit, children)
 
-    def _settle(self, unit: Unit) -> None:
-        """Count a unit as ended, and awake what waited for it alone."""
-        self._settling.append(unit)
-        if len(self._settling) == 1:  # otherwise a caller further up works through them: a chain may be long
-            while self._settling:
-                self._settle_one(self._settling[0])
-                self._settling.popleft()
-
-    def _settle_one(self, unit: Unit) -> None:
-        unit.settled = True
-        if unit.waiters:
-            for waiter in unit.waiters:
-                waiter.waiting -= 1
-            self._awake([waiter for waiter in unit.waiters if not waiter.waiting])
-            unit.waiters = None
-        if unit.parent is not None:
-            unit.parent.unfinished -= 1
-            if not unit.parent.unfinished:
-                self._settle(unit.parent)
-            return
-        for node in unit.node.on_settled:
-            self._count_down(node)
-        if unit.children is None:
-            for node in unit.node.on_expanded:
-                self._count_down(node)
-        self._unsettled -= 1
-        if not self._unsettled:
-            self._settled_all.set()
-
-    def _count_down(self, node: Node) -> None:
-        follower = self.units[node.task]
-        follower.waiting -= 1
-        if not follower.waiting:
-            self._awake([follower])
+    async def _expansion(self, unit: Unit) -> State:
+        start = unit.start or Pending()
+        if isinstance(start, Mapped) and not unit.version:  # given, and not found in the record
+            state: State = Mapped(start.message, n_map_states=start.n_map_states)
+        else:
+            state = expand(unit, self.units, self._max_children)
+        try:
+            return await self.handlers_of(unit).see(start, state)
+        except EndRun as end:
+            return end.state
 
     def _final_state(self) -> State:
-        ends = [self.units[task].result_state() for task in self._plan.reference_tasks]
-        each = [end for state in ends for end in (_children(state) or [state])]
-        if any(state.is_failed() for state in each):
-            _logger.info("Flow run FAILED: some reference tasks failed.")
-            return Failed("Some reference tasks failed.")
-        if all(state.is_successful() for state in each):
-            _logger.info("Flow run SUCCESS: all reference tasks succeeded")
-            return Success("All reference tasks succeeded.")
-        _logger.info("Flow run SUCCESS: no reference tasks failed")
-        return Success("No reference tasks failed.")
-
-
-def _children(state: State) -> list[State]:
-    return [child for child in state.map_states if child is not None] if isinstance(state, Mapped) else []
+        terminal, reference = self._plan.terminal_tasks, self._plan.reference_tasks
+        return final_state(*([self.units[task].result_state() for task in tasks] for tasks in (terminal, reference)))

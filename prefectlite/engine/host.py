@@ -6,20 +6,20 @@ import asyncio
 import logging
 from typing import Any
 
-from prefectlite.clock import Clock, from_micros, to_micros
+from prefectlite.clock import active_clock, to_micros
 from prefectlite.contexts import active_log, enter_values
-from prefectlite.engine.calling import Caller
-from prefectlite.engine.flow_run import FlowRunExecution, RunRequest
+from prefectlite.engine.flow_run import FlowRunExecution
+from prefectlite.engine.handlers import EndRun, Handlers
+from prefectlite.engine.requests import RunOptions, RunRequest
 from prefectlite.engine.run_logs import LogSink
+from prefectlite.engine.run_values import run_values
+from prefectlite.engine.surroundings import Surroundings
 from prefectlite.errors import RunInterrupted, StoreClosed, TransitionRefused
-from prefectlite.executors.threads import ThreadPool
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
-from prefectlite.orchestrator.protocols import Orchestrator, RunLog, RunReader
-from prefectlite.records import FlowRunRow, record_state
+from prefectlite.records import FlowRunRow, StateRecord, record_state
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Verdict
-from prefectlite.settings import Settings
-from prefectlite.states import Cancelled, Failed, Running, State
+from prefectlite.states import Cancelled, Failed, Running, Scheduled, State
 
 _NOT_RUN = "Flow run was cancelled before it ran"
 _logger = logging.getLogger("prefectlite.FlowRunner")
@@ -28,19 +28,8 @@ _logger = logging.getLogger("prefectlite.FlowRunner")
 class Host:
     """Executes flow runs in this process, under the name `owner`."""
 
-    def __init__(
-        self,
-        owner: str,
-        orchestrator: Orchestrator,
-        run_log: RunLog,
-        reader: RunReader,
-        clock: Clock,
-        settings: Settings,
-    ) -> None:
-        self._owner, self._orchestrator, self._run_log, self._reader = owner, orchestrator, run_log, reader
-        self._clock, self._settings = clock, settings
-        self._threads = ThreadPool(settings.max_threads)
-        self._caller = Caller(self._threads, settings.max_result_bytes)
+    def __init__(self, owner: str, around: Surroundings) -> None:
+        self._owner, self._around = owner, around
         self._executions: dict[str, FlowRunExecution] = {}
         self._claimed: dict[str, Order | None] = {}  # runs about to begin, and whether they are to be cancelled
         self._interrupted = False
@@ -54,43 +43,36 @@ class Host:
         task_ids: dict[str, str],
         run: FlowRunRow,
         parameters: dict[str, Any],
+        context: dict[str, Any],
+        options: RunOptions,
         *,
         takeover_from: str | None = None,
     ) -> State:
         """The final state of `run`, committed, with `{task: state}` as its result.
 
-        `parameters` are the values to use, which need not be JSON values. Raises TransitionRefused if another process
-        executes the run. Cancelled without `cancel()` being called, it leaves the run in the record to be taken up again.
+        `parameters` and `context` are the values to use, which need not be JSON values. Raises TransitionRefused if another
+        process executes the run. Cancelled without `cancel()` being called, it leaves the run in the record to be taken up
+        again.
         """
-        self._claimed[run.id] = None
-        try:
-            verdict = await self._orchestrator.propose(
-                FlowRunProposal(
-                    run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from
-                )
-            )
-        finally:
-            order = self._claimed.pop(run.id)
-        if isinstance(verdict, Refuse):
-            raise TransitionRefused(verdict.reason)
-        if not isinstance(verdict, Accept) or verdict.lease is None:
+        lease = await self._claim(run, takeover_from)
+        if lease is None:
             return Cancelled(_NOT_RUN, {})
-        if order is Order.CANCEL:
-            await self._finish(run.id, verdict.lease, cancelled := Cancelled(_NOT_RUN, {}))
-            return cancelled
-        if self._interrupted:
-            raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
-        values = _values(graph, run, parameters, self._clock)
-        active_log.set(LogSink(self._run_log, self._clock, run.id))
+        around = self._around
+        values = run_values(graph, run, parameters, context, around.clock)
+        values["checkpointing"] = around.settings.checkpointing
+        active_log.set(LogSink(around.run_log, around.clock, run.id))
+        active_clock.set(around.clock)
         enter_values(values)
-        recorded = await self._reader.task_runs(run.id) if run.version > 1 else []
-        request = RunRequest(run.id, graph, task_ids, verdict.lease, values, recorded)
-        state = await self._execute(request)
-        await self._run_log.drain()
+        recorded = await around.reader.task_runs(run.id) if run.version > 1 else []
+        request = RunRequest(run.id, graph, task_ids, lease, values, options, recorded)
+        state, raised = await self._execute(request)
+        await around.run_log.drain()
         if (ended := self._ended.pop(run.id, None)) is not None:
             ended.result = state.result
             return ended
-        await self._finish(run.id, verdict.lease, state)
+        await self._finish(run.id, lease, state)
+        if raised is not None:
+            raise raised
         return state
 
     def cancel(self, flow_run_id: str, ended: State | None = None) -> bool:
@@ -123,60 +105,76 @@ class Host:
 
     def close(self) -> None:
         """Let go of the worker threads."""
-        self._threads.close()
+        self._around.caller.close()
 
-    async def _execute(self, request: RunRequest) -> State:
-        execution = FlowRunExecution(
-            request,
-            self._orchestrator,
-            self._caller,
-            self._clock,
-            max_running=self._settings.max_coroutines,
-            max_children=self._settings.max_map_children,
+    async def _claim(self, run: FlowRunRow, takeover_from: str | None) -> int | None:
+        """The lease with which `run` may be executed, now Running; None where it was cancelled before."""
+        self._claimed[run.id] = None
+        proposal = FlowRunProposal(
+            run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from
         )
+        try:
+            verdict = await self._around.orchestrator.propose(proposal)
+        finally:
+            order = self._claimed.pop(run.id)
+        if isinstance(verdict, Refuse):
+            raise TransitionRefused(verdict.reason)
+        if not isinstance(verdict, Accept) or verdict.lease is None:
+            return None
+        if order is Order.CANCEL:
+            await self._finish(run.id, verdict.lease, Cancelled(_NOT_RUN))
+            return None
+        if self._interrupted:
+            raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
+        return verdict.lease
+
+    async def _execute(self, request: RunRequest) -> tuple[State, BaseException | None]:
+        """The final state, and the exception that is wanted outside (`raise_on_exception`)."""
+        execution = FlowRunExecution(request, self._around)
         self._executions[request.flow_run_id] = execution
         self._idle.clear()
         try:
-            return await execution.run()
-        except BaseExceptionGroup as group:
-            error = _first(group)
-            if isinstance(error, TransitionRefused | StoreClosed) or not isinstance(error, Exception):
-                raise error from None
-            _logger.error("Unexpected error while running flow %r", request.graph.name, exc_info=error)
-            return execution.states(Failed(f"Unexpected error while running flow: {error!r}"))
+            return await self._ended_as(execution, request.graph), execution.wanted
         finally:
             del self._executions[request.flow_run_id]
             if not self._executions:
                 self._idle.set()
 
+    async def _ended_as(self, execution: FlowRunExecution, graph: Graph) -> State:
+        """How the run ended, as the flow's own handlers have it."""
+        handlers = Handlers(self._around.caller.threads, graph, graph.state_handlers)
+        try:
+            begun = await handlers.see(Scheduled(), Running("Running flow."))
+            if not begun.is_running():
+                return execution.states(begun)
+            state = await self._run(execution, graph)
+            if not state.is_finished():
+                return state
+            return execution.states(await handlers.see(begun, state))
+        except EndRun as end:
+            return execution.states(end.state)
+
+    async def _run(self, execution: FlowRunExecution, graph: Graph) -> State:
+        try:
+            state = await execution.run()
+            if graph.terminal_state_handler is None or not state.is_finished():
+                return state
+            reference = {execution.units[task].result_state() for task in graph.reference_tasks()}
+            handled = await self._around.caller.aside(graph.terminal_state_handler, graph, state, reference)
+            return execution.states(handled if isinstance(handled, State) else state)
+        except (TransitionRefused, StoreClosed):
+            raise
+        except Exception as error:
+            if error is not execution.wanted:
+                _logger.error("Unexpected error while running flow %r", graph.name, exc_info=error)
+            return execution.states(Failed(f"Unexpected error while running flow: {error!r}"))
+
     async def _finish(self, flow_run_id: str, lease: int, state: State) -> None:
         # The result ({task: state}) is for the caller; the record has the task runs.
-        without_result = type(state)(state.message)
-        verdict: Verdict = await self._orchestrator.propose(
-            FlowRunProposal(flow_run_id, self._record(without_result), lease=lease)
-        )
+        proposal = FlowRunProposal(flow_run_id, self._record(state), lease=lease)
+        verdict: Verdict = await self._around.orchestrator.propose(proposal)
         if isinstance(verdict, Refuse):
             raise TransitionRefused(verdict.reason)
 
-    def _record(self, state: State) -> Any:
-        return record_state(state, new_id(), to_micros(self._clock.now()))
-
-
-def _values(graph: Graph, run: FlowRunRow, parameters: dict[str, Any], clock: Clock) -> dict[str, Any]:
-    now = clock.now()
-    return {
-        "date": now,
-        "today": f"{now:%Y-%m-%d}",
-        **run.context,
-        "parameters": parameters,
-        "flow_name": graph.name,
-        "flow_id": run.flow_id,
-        "flow_run_id": run.id,
-        "flow_run_name": run.name,
-        "scheduled_start_time": from_micros(run.scheduled_start_time),
-    }
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    def _record(self, state: State) -> StateRecord:
+        return record_state(state, new_id(), to_micros(self._around.clock.now()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefectlite.language.graph import Edge, Graph
@@ -15,19 +16,23 @@ class Node:
         "constants",
         "edges",
         "is_mapped",
+        "is_resource",
         "on_expanded",
         "on_settled",
         "slug",
         "task",
         "task_id",
         "timeout",
+        "values",
         "waits_for",
     )
 
     def __init__(self, task: Task, slug: str, task_id: str, edges: list[Edge], constants: dict[str, Any]) -> None:
         self.task, self.slug, self.task_id, self.edges, self.constants = task, slug, task_id, edges, constants
         self.is_mapped = any(edge.mapped for edge in edges)
+        self.is_resource = task.is_resource_setup or task.is_resource_cleanup
         self.timeout = task.timeout
+        self.values: dict[str, Any] = {}  # of `prefectlite.context`, for this task alone
         self.waits_for = len(edges)
         self.on_settled: list[Node] = []  # nodes one of whose edges wait for the end of this one, children included
         self.on_expanded: list[Node] = []  # nodes whose children wait for this one's children, each for its own
@@ -36,15 +41,16 @@ class Node:
 class Plan:
     """The nodes of a graph, each after those it waits for."""
 
-    def __init__(self, graph: Graph, task_ids: dict[str, str]) -> None:
+    def __init__(self, graph: Graph, task_ids: dict[str, str], task_values: Mapping[Task, dict[str, Any]]) -> None:
         self.nodes: dict[Task, Node] = {}
         for task in graph.sorted_tasks():
             slug = graph.slugs[task]
             edges = graph.incoming(task)
             node = Node(task, slug, task_ids[slug], edges, graph.constants.get(task, {}))
+            node.values = task_values.get(task, node.values)
             self.nodes[task] = node
             for edge in edges:
                 upstream = self.nodes[edge.upstream_task]
                 child_by_child = edge.mapped and not edge.flattened and upstream.is_mapped
                 (upstream.on_expanded if child_by_child else upstream.on_settled).append(node)
-        self.reference_tasks = graph.reference_tasks()
+        self.reference_tasks, self.terminal_tasks = graph.reference_tasks(), graph.terminal_tasks()

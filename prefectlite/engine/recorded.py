@@ -1,14 +1,16 @@
-"""What an earlier execution of the same run left in the record, and what of it can be used again."""
+"""What an earlier execution of a run left in the record, and what of it is gone by."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
 from prefectlite.records import TaskRunRow, restore_state
 from prefectlite.results import codec
-from prefectlite.states import Failed, Mapped, Retrying, State
+from prefectlite.state import NO_RESULT
+from prefectlite.states import Failed, Mapped, Pending, Running, State
 
 
 class Recorded:
@@ -24,23 +26,38 @@ class Recorded:
             return False
         unit.run_id, unit.version = row.id, row.version
         state = restore_state(row.state)
-        if not state.is_finished() or isinstance(state, Mapped):
-            # A Retrying state remembers the attempt that failed, and made inside of a task in its context as well.
-            unit.attempt = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
-            unit.recorded = state
-            return False
         try:
-            state.result = None if row.result is None else codec.decode(row.result)
+            state.result = _value(row)
         except SerializationError:
-            if not isinstance(state, Failed):
+            if state.is_finished() and not isinstance(state, Failed | Mapped):
                 unit.restart = True
                 return False
+        if isinstance(state, Mapped):
+            unit.start = state
+            return False
+        if unit.node.is_resource:  # what it set up was in the process that is gone
+            unit.restart = state.is_finished()
+            return False
+        if not state.is_finished():
+            # It was executing when its process went away: this is the same attempt, again.
+            unit.start = (
+                Pending(state.message, _loop_result(state), context=state.context) if isinstance(state, Running) else state
+            )
+            return False
         unit.state = state
         return True
 
 
 def expanded_as(unit: Unit, state: State) -> bool:
     """Whether the record holds this expansion of a mapped task already; if it holds another one, that is left."""
-    recorded = unit.recorded
+    recorded = unit.start if unit.version else None
     unit.restart = unit.restart or isinstance(recorded, Mapped)
     return isinstance(recorded, Mapped) and isinstance(state, Mapped) and recorded.n_map_states == state.n_map_states
+
+
+def _value(row: TaskRunRow) -> Any:
+    return None if row.result is None else codec.decode(row.result)
+
+
+def _loop_result(state: State) -> Any:
+    return state.result if "_loop_count" in state.context else NO_RESULT

@@ -1,118 +1,67 @@
-"""One task run from its upstream states to its final state."""
+"""One task run: pass by pass through the pipeline, from its upstream states to its final state, each committed."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefectlite.clock import sleep_until, to_micros
-from prefectlite.contexts import enter_values
-from prefectlite.engine.calling import Outcome
-from prefectlite.engine.expansion import SKIP_MESSAGE
-from prefectlite.engine.run_logs import stdout_logged
-from prefectlite.engine.units import Unit, inputs, upstream_states
+from prefectlite.engine.task_pass import TaskPass
+from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
 from prefectlite.rules.proposals import TaskRunProposal, Verdict
-from prefectlite.signals import StateSignal
-from prefectlite.states import Failed, Retrying, Running, Skipped, State, TriggerFailed
+from prefectlite.states import Failed, Paused, Pending, State
 
 if TYPE_CHECKING:
     from prefectlite.engine.flow_run import FlowRunExecution
 
 
 async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
-    """Take `unit` to its final state and commit it, attempt by attempt."""
+    """Take `unit` to its final state, or in a single pass as far as it gets, and commit every state it waits in."""
     try:
-        states = upstream_states(unit, execution.units)
+        upstream = upstream_states(unit, execution.units)
     except Exception as error:  # what is mapped over is the user's, and so is its indexing
-        await commit(
-            execution, unit, Failed(f"Its inputs cannot be taken from the upstream results: {error!r}", error), None
-        )
+        await commit(execution, unit, Failed(f"Its inputs cannot be taken from the upstream results: {error!r}", error))
         return
-    outcome = _not_run(unit, states)
-    waiting = unit.recorded if isinstance(unit.recorded, Retrying) else None
-    while outcome is None:
-        if waiting is not None and waiting.start_time is not None:
-            with execution.place_given_up():
-                await sleep_until(execution.clock, waiting.start_time)
-        outcome = await _attempt(execution, unit, inputs(unit, states))
-        waiting = _retry(execution, unit, outcome.state)
-        if waiting is not None:
-            await commit(execution, unit, waiting, None)
-            unit.attempt += 1
-            outcome = None
-    await commit(execution, unit, outcome.state, outcome.result)
+    state = unit.start if unit.start is not None else Pending()
+    if unit.start is not None and not execution.single_pass:
+        state = await _due(execution, unit, state)
+    while True:
+        one = TaskPass(execution, unit, upstream)
+        entered = state
+        state = await one.run(state)
+        if not (state.is_finished() or state.is_scheduled() or execution.single_pass):
+            state = Failed(f"Task '{unit.label}' was left in state {state.name}, in which it does not go on by itself")
+        if state is not entered or execution.single_pass:
+            await commit(execution, unit, state, one.record_of(state), one.name, one.cache_key)
+        if state.is_finished() or execution.single_pass:
+            return
+        state = await _due(execution, unit, state)
 
 
-def _not_run(unit: Unit, states: dict[Any, State]) -> Outcome | None:
-    """The outcome of a task that its upstreams keep from running; None when it is to run."""
-    task = unit.node.task
-    if not states:
-        return None
-    if task.skip_on_upstream_skip and any(_is_skipped(state) for state in states.values()):
-        return Outcome(Skipped(SKIP_MESSAGE), None)
-    try:
-        if not task.trigger(states):
-            return Outcome(TriggerFailed("Trigger failed"), None)
-    except StateSignal as signal:
-        return Outcome(signal.state, None)
-    except BaseException as error:
-        return Outcome(TriggerFailed(f"Unexpected error while checking task trigger: {error!r}", error), None)
-    return None
+async def _due(execution: FlowRunExecution, unit: Unit, state: State) -> State:
+    """The state in which a task run that waits in `state` goes on."""
+    start_time = getattr(state, "start_time", None)
+    if isinstance(state, Paused):
+        with execution.place_given_up(unit):
+            return await execution.resumed(unit, start_time)
+    if start_time is not None and start_time > execution.clock.now():
+        with execution.place_given_up(unit):
+            await sleep_until(execution.clock, start_time)
+    return state
 
 
-def _is_skipped(state: State) -> bool:
-    if state.is_mapped():
-        return any(child is not None and child.is_skipped() for child in state.map_states)  # type: ignore[attr-defined]
-    return state.is_skipped()
-
-
-async def _attempt(execution: FlowRunExecution, unit: Unit, arguments: dict[str, Any]) -> Outcome:
-    task = unit.node.task
-    values = {
-        **execution.values,
-        "task_name": task.name,
-        "task_full_name": unit.label,
-        "task_slug": unit.node.slug,
-        "task_id": unit.node.task_id,
-        "task_run_id": unit.run_id,
-        "task_run_count": unit.attempt,
-        "map_index": unit.index if unit.index >= 0 else None,
-    }
-    enter_values(values)
-    # A task that kills its process must not begin at its first attempt again and again.
-    remembered = {"task_run_count": unit.attempt} if unit.attempt > 1 else None
-    note(execution, unit, Running("Starting task run.", context=remembered))
-    with stdout_logged() if task.log_stdout else nullcontext():
-        return await execution.caller.call(unit, arguments, execution.is_stopping)
-
-
-def _retry(execution: FlowRunExecution, unit: Unit, state: State) -> Retrying | None:
-    """The state in which a failed attempt waits for the next one; None when there is none."""
-    task, attempt = unit.node.task, unit.attempt
-    if isinstance(state, Retrying):  # the RETRY signal
-        return Retrying(state.message, start_time=state.start_time, run_count=attempt)
-    if not isinstance(state, Failed) or isinstance(state, TriggerFailed) or attempt > task.max_retries:
-        return None
-    if task.retry_on and not isinstance(state.result, tuple(task.retry_on)):
-        return None
-    due = execution.clock.now() + task.delay_after(attempt)
-    message = f"Retrying Task (after attempt {attempt} of {task.max_retries + 1}): {state.message}"
-    return Retrying(message, start_time=due, run_count=attempt)
-
-
-def note(execution: FlowRunExecution, unit: Unit, state: State) -> None:
-    """Propose a state that nobody waits for."""
-    execution.orchestrator.note(_proposal(execution, unit, state, None))
-    unit.version += 1
-    unit.restart = False
-
-
-async def commit(execution: FlowRunExecution, unit: Unit, state: State, result: ResultRecord | None) -> None:
+async def commit(
+    execution: FlowRunExecution,
+    unit: Unit,
+    state: State,
+    result: ResultRecord | None = None,
+    name: str | None = None,
+    cache_key: str | None = None,
+) -> None:
     """Propose `state` and return when it is committed; the unit is in it then."""
-    answer = execution.orchestrator.propose(_proposal(execution, unit, state, result))
+    answer = execution.orchestrator.propose(proposal(execution, unit, state, result, name, cache_key))
     try:
         verdict = await answer
     except asyncio.CancelledError:  # it is decided all the same, and whoever goes on has to know
@@ -128,7 +77,15 @@ def _enter(execution: FlowRunExecution, unit: Unit, state: State, verdict: Verdi
     unit.state = state
 
 
-def _proposal(execution: FlowRunExecution, unit: Unit, state: State, result: ResultRecord | None) -> TaskRunProposal:
+def proposal(
+    execution: FlowRunExecution,
+    unit: Unit,
+    state: State,
+    result: ResultRecord | None,
+    name: str | None = None,
+    cache_key: str | None = None,
+) -> TaskRunProposal:
+    """That `unit` is to enter `state`, with what belongs to it."""
     record = record_state(state, new_id(), to_micros(execution.clock.now()))
     return TaskRunProposal(
         unit.run_id,
@@ -138,6 +95,8 @@ def _proposal(execution: FlowRunExecution, unit: Unit, state: State, result: Res
         record,
         unit.version,
         execution.lease,
-        result=result,
-        restart=unit.restart,
+        name,
+        result,
+        unit.restart,
+        cache_key,
     )

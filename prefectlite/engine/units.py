@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from prefectlite.engine.plan import Node
 from prefectlite.ids import new_id
@@ -10,19 +11,27 @@ from prefectlite.language.graph import Edge
 from prefectlite.states import Mapped, State, Success
 
 
+class Round(NamedTuple):
+    """Where a task that loops is: which round this is, and what the last one gave."""
+
+    number: int
+    result: Any
+
+
 class Unit:
     """One run of a task, or of one child of a mapped task (`index` ≥ 0), from waiting to its final state."""
 
     __slots__ = (
-        "attempt",
         "children",
+        "elements",
         "index",
         "node",
         "parent",
-        "recorded",
         "restart",
+        "round",
         "run_id",
         "settled",
+        "start",
         "state",
         "unfinished",
         "version",
@@ -34,14 +43,17 @@ class Unit:
         self.node, self.index, self.parent = node, index, parent
         self.run_id = new_id()
         self.version = 0
+        self.start: State | None = None  # the state it begins in, where that is not simply Pending
         self.state: State | None = None
         self.settled = False
-        self.attempt = 1
-        self.recorded: State | None = None  # the unfinished state an earlier execution left it in
-        self.restart = False  # the record holds a final state that this process could not use
+        self.restart = False  # the record holds a final state that this process does not go by
+        self.round: Round | None = None
         self.waiting = 0
         self.waiters: list[Unit] | None = None  # children of other tasks that wait for this very child
         self.children: list[Unit] | None = None
+        self.elements: dict[Edge, Sequence[State]] | None = (
+            None  # of a mapped unit: what its flattened edges give the children
+        )
         self.unfinished = 0
 
     @property
@@ -50,10 +62,10 @@ class Unit:
         return self.node.task.name if self.index < 0 else f"{self.node.task.name}[{self.index}]"
 
     def result_state(self) -> State:
-        """How it ended, children included."""
+        """The state it is in, children included."""
         state = self.state
         assert state is not None
-        if self.children is not None and isinstance(state, Mapped) and not state.map_states:
+        if self.children is not None and isinstance(state, Mapped) and len(state.map_states) != len(self.children):
             state.map_states = [child.state for child in self.children]
         return state
 
@@ -65,6 +77,10 @@ def upstream_states(unit: Unit, units: dict[Any, Unit]) -> dict[Edge, State]:
         upstream = units[edge.upstream_task]
         if unit.index < 0 or not edge.mapped:
             states[edge] = upstream.result_state()
+        elif edge.flattened:
+            assert unit.parent is not None
+            assert unit.parent.elements is not None
+            states[edge] = unit.parent.elements[edge][unit.index]
         elif upstream.children is not None:
             child = upstream.children[unit.index].state
             assert child is not None
@@ -80,5 +96,14 @@ def inputs(unit: Unit, states: dict[Edge, State]) -> dict[str, Any]:
     arguments = dict(unit.node.constants)
     for edge, state in states.items():
         if edge.key is not None:
-            arguments[edge.key] = state.result
+            as_it_is = not edge.flattened or edge.mapped
+            arguments[edge.key] = state.result if as_it_is else flat(state.result)
     return arguments
+
+
+def flat(value: Any) -> Any:
+    """The elements of the elements of `value`; `value` itself where these have none."""
+    try:
+        return [inner for element in value for inner in element]
+    except TypeError:
+        return value

@@ -26,7 +26,7 @@ class CompareValue(Task):
         super().__init__(**kwargs)
         self.value = value
 
-    async def run(self, value: Any) -> None:  # type: ignore[override]
+    async def run(self, value: Any) -> None:
         if value != self.value:
             raise SKIP(f'Provided value "{value}" did not match "{self.value}"')
 
@@ -34,7 +34,7 @@ class CompareValue(Task):
 class AsBool(Task):
     """Whether its input is true."""
 
-    async def run(self, x: Any) -> bool:  # type: ignore[override]
+    async def run(self, x: Any) -> bool:
         return bool(x)
 
 
@@ -120,9 +120,7 @@ def merge(*tasks: Any, flow: Graph | None = None, mapped: bool = False, **kwargs
     task = Merge(**kwargs)
     if "trigger" not in kwargs and not mapped and any(building.is_constant(branch) for branch in tasks):
         task.trigger = _not_all_skipped_beside_constants
-    return task.bind(  # type: ignore[no-any-return]
-        flow=flow, mapped=mapped, **{f"task_{number}": branch for number, branch in enumerate(tasks, 1)}
-    )
+    return task.bind(flow=flow, mapped=mapped, **{f"task_{number}": branch for number, branch in enumerate(tasks, 1)})
 
 
 def _not_all_skipped_beside_constants(upstream_states: triggers.UpstreamStates) -> bool:
@@ -157,7 +155,7 @@ class FilterTask(Task):
         self.log_func = log_func
         super().__init__(**kwargs)
 
-    def run(self, task_results: Iterable[Any]) -> list[Any]:  # type: ignore[override]
+    def run(self, task_results: Iterable[Any]) -> list[Any]:
         found = [result for result in task_results if self.filter_func(result)]
         if self.log_func is not None:
             self.logger.info(self.log_func(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +26,12 @@ class Graph(Topology):
     `constants[task][key]` are arguments known when the flow is written; they are not nodes. Two graphs are equal when name,
     tasks, edges and reference tasks are; each is nevertheless a dictionary key of its own.
     """
+
+    # What a run of it goes by, beside its tasks and edges; a Flow has them set.
+    executor: Any = None
+    result: Any = None
+    state_handlers: Sequence[Callable[..., Any]] = ()
+    terminal_state_handler: Callable[..., Any] | None = None
 
     def __init__(self, name: str) -> None:
         super().__init__()

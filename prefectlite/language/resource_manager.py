@@ -42,7 +42,7 @@ class ResourceSetupTask(Task):
         def set_up(mgr: Any) -> Any:
             return getattr(mgr, method)()
 
-        self.run = set_up_async if waits else set_up  # type: ignore[assignment, method-assign]
+        self.run = set_up_async if waits else set_up  # type: ignore[method-assign]
         super().__init__(**kwargs)
 
 
@@ -61,7 +61,7 @@ class ResourceCleanupTask(Task):
         def clean_up(mgr: Any, resource: Any = None) -> None:
             getattr(mgr, method)(*arguments(resource))
 
-        self.run = clean_up_async if waits else clean_up  # type: ignore[assignment, method-assign]
+        self.run = clean_up_async if waits else clean_up  # type: ignore[method-assign]
         super().__init__(**kwargs)
 
 
@@ -135,7 +135,8 @@ class ResourceManager:
         if enter is not None:
             setup = ResourceSetupTask(enter, enter_waits, **self.setup_task_kwargs).bind(mgr=init, flow=graph)
         cleanup = ResourceCleanupTask(leave, leave_waits, **self.cleanup_task_kwargs)
-        cleanup.bind(mgr=init, flow=graph, **({} if setup is None else {"resource": setup}))
+        given: dict[str, Any] = {} if setup is None else {"resource": setup}
+        cleanup.bind(mgr=init, flow=graph, **given)
         return ResourceContext(graph, init, setup, cleanup)
 
 

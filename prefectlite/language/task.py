@@ -43,6 +43,7 @@ class Task(Operations):
     is_parameter = False
     is_constant = False
     is_resource_init = False
+    is_resource_setup = False
     is_resource_cleanup = False
     value: Any = None  # of a constant
     __signature__ = signature.CallSignature()

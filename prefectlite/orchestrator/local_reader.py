@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefectlite.records import TaskRunRow
+from prefectlite.records import ResultRecord, StateRecord, TaskRunRow
 from prefectlite.repository import runs
 from prefectlite.repository.database import Database
 
@@ -16,3 +16,7 @@ class LocalRunReader:
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         """What has happened in this run so far."""
         return await runs.task_runs(self._database, flow_run_id)
+
+    async def cached(self, key: str) -> list[tuple[StateRecord, ResultRecord | None]]:
+        """The states, with their results, that task runs cached under `key`, the newest first."""
+        return await runs.cached_states(self._database, key)

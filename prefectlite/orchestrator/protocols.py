@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from prefectlite.records import LogRow, TaskRunRow
+from prefectlite.records import LogRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.rules.proposals import Proposal, Verdict
 
 
@@ -41,4 +41,16 @@ class RunReader(Protocol):
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         """What has happened in this run so far."""
+        ...
+
+    async def cached(self, key: str) -> list[tuple[StateRecord, ResultRecord | None]]:
+        """The states, with their results, that task runs cached under `key`, the newest first."""
+        ...
+
+
+class Orders(Protocol):
+    """What others want of the task runs that are executed here."""
+
+    async def resumed(self, flow_run_id: str, task_run_id: str) -> int:
+        """Return, with the task run's version, when somebody has set a paused task run to go on."""
         ...

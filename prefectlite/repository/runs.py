@@ -20,6 +20,13 @@ SELECT r.id, r.task_id, r.map_index, r.version, r.state, r.state_timestamp, r.st
 FROM task_run r LEFT JOIN result x ON x.task_run_id = r.id
 WHERE r.flow_run_id = $1 ORDER BY r.map_index
 """
+#: Of what was cached under one key, so much is looked at: with a validator that looks at inputs there may be any number.
+_MOST_CACHED = 100
+_CACHED = f"""
+SELECT r.state, r.state_timestamp, r.state_message, r.state_start_time, r.state_details, x.encoding, x.data
+FROM task_run r LEFT JOIN result x ON x.task_run_id = r.id
+WHERE r.cache_key = $1 AND r.state = 'Cached' ORDER BY r.end_time DESC LIMIT {_MOST_CACHED}
+"""
 _SCHEDULED = "', '".join(names_of(Scheduled))
 _UNFINISHED = "', '".join(sorted(set(BY_NAME) - FINISHED))
 
@@ -35,6 +42,20 @@ async def flow_run(database: Database, run_id: str) -> FlowRunRow:
 async def task_runs(database: Database, flow_run_id: str) -> list[TaskRunRow]:
     """All task runs of a flow run with their results, children of mapped tasks in order."""
     return [_task_run(row) for row in await database.read(_TASK_RUNS, (flow_run_id,))]
+
+
+async def cached_states(database: Database, key: str) -> list[tuple[StateRecord, ResultRecord | None]]:
+    """What task runs cached under `key`, the newest first."""
+    rows = await database.read(_CACHED, (key,))
+    return [(StateRecord("", *row[:5]), None if row[5] is None else ResultRecord(*row[5:])) for row in rows]
+
+
+async def task_run_state(database: Database, run_id: str) -> tuple[str, int]:
+    """(name of its state, version) of a task run. Raises NotFound."""
+    rows = await database.read("SELECT state, version FROM task_run WHERE id = $1", (run_id,))
+    if not rows:
+        raise NotFound(f"Task run {run_id} not found")
+    return rows[0][0], rows[0][1]
 
 
 async def scheduled_runs(database: Database) -> list[tuple[str, int]]:

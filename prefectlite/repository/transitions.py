@@ -32,14 +32,15 @@ UPDATE flow_run SET version = $2, state = $3, state_id = $4, state_timestamp = $
 WHERE id = $1
 """
 _PUT_TASK_RUN = """
-INSERT INTO task_run (id, flow_run_id, task_id, map_index, name, start_time, end_time,
+INSERT INTO task_run (id, flow_run_id, task_id, map_index, name, cache_key, start_time, end_time,
     version, state, state_id, state_timestamp, state_message, state_start_time, state_details, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $11, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $12, $12)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, state_id = excluded.state_id,
     state_timestamp = excluded.state_timestamp, state_message = excluded.state_message,
     state_start_time = excluded.state_start_time, state_details = excluded.state_details,
     start_time = coalesce(task_run.start_time, excluded.start_time), end_time = excluded.end_time,
-    name = coalesce(excluded.name, task_run.name), updated = excluded.updated
+    name = coalesce(excluded.name, task_run.name), cache_key = coalesce(excluded.cache_key, task_run.cache_key),
+    updated = excluded.updated
 """
 _FLOW_RUN_STATE = """
 INSERT INTO flow_run_state (seq, id, flow_run_id, version, timestamp, state, message, start_time, details)
@@ -110,6 +111,7 @@ async def put_task_runs(tx: Transaction, moves: Sequence[tuple[TaskRunProposal, 
                 proposal.task_id,
                 proposal.map_index,
                 proposal.name,
+                proposal.cache_key,
                 started,
                 state.timestamp if state.is_finished else None,
                 version,

@@ -53,6 +53,7 @@ class TaskRunProposal(msgspec.Struct, frozen=True, gc=False):
     name: str | None = None
     result: ResultRecord | None = None
     restart: bool = False
+    cache_key: str | None = None  # later runs may look for this state under it
 
 
 Proposal = FlowRunProposal | TaskRunProposal

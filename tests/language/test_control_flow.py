@@ -109,7 +109,7 @@ def test_an_empty_block_adds_nothing() -> None:
     with Flow("f") as flow:
         value = root()
         with case(value, 1):
-            Parameter("p", default=1)
+            Parameter("p", default=1)()
     assert names(flow) == {"root-1", "p"}
 
 

@@ -123,12 +123,14 @@ CREATE TABLE task_run (
     state_message TEXT,
     state_start_time $time,
     state_details $json,
+    cache_key TEXT,
     created $time NOT NULL,
     updated $time NOT NULL,
     UNIQUE (flow_run_id, task_id, map_index)
 );
 
 CREATE INDEX task_run_by_task ON task_run (task_id, created);
+CREATE INDEX task_run_by_cache_key ON task_run (cache_key, end_time) WHERE cache_key IS NOT NULL;
 
 CREATE TABLE flow_run_state (
     seq $seq PRIMARY KEY,

@@ -1,0 +1,39 @@
+"""The asyncio tasks of one flow run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from prefectlite.engine import guests
+from prefectlite.engine.units import Unit
+from prefectlite.kept import kept
+
+
+class Crew:
+    """Tasks that work on units, begun one by one and ended together.
+
+    Not an `asyncio.TaskGroup`, which waits for its tasks whatever they do: user code may refuse to end.
+    """
+
+    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+        self._on_error = on_error
+        self._units: dict[asyncio.Task[None], Unit] = {}
+
+    def begin(self, unit: Unit, work: Coroutine[Any, Any, None]) -> None:
+        """Work on `unit` in a task of its own."""
+        task = kept(asyncio.get_running_loop().create_task(work, name=unit.label))
+        self._units[task] = unit
+        task.add_done_callback(self._ended)
+
+    async def dismiss(self, patience: float) -> list[Unit]:
+        """Cancel what still works and wait for it, but not longer than `patience` seconds; the units that stay at work."""
+        if self._units:
+            await guests.dismiss(list(self._units), patience)
+        return list(self._units.values())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._units[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_error(error)

@@ -1,0 +1,35 @@
+"""How a flow run ends, given how its tasks did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from prefectlite.states import Failed, Mapped, Running, State, Success
+
+_logger = logging.getLogger("prefectlite.FlowRunner")
+
+
+def final_state(terminal: Iterable[State], reference: Iterable[State]) -> State:
+    """The state of a flow run whose terminal and reference tasks are in these states; Running where not all have ended."""
+    if not all(state.is_finished() for state in _each(terminal)):
+        _logger.info("Flow run RUNNING: terminal tasks are incomplete.")
+        return Running("Flow run is not finished: terminal tasks are incomplete.")
+    states = _each(reference)
+    if any(state.is_failed() for state in states):
+        _logger.info("Flow run FAILED: some reference tasks failed.")
+        return Failed("Some reference tasks failed.")
+    if all(state.is_successful() for state in states):
+        _logger.info("Flow run SUCCESS: all reference tasks succeeded")
+        return Success("All reference tasks succeeded.")
+    _logger.info("Flow run SUCCESS: no reference tasks failed")
+    return Success("No reference tasks failed.")
+
+
+def _each(states: Iterable[State]) -> list[State]:
+    """These states, with the children of mapped ones in their place."""
+    return [
+        one
+        for state in states
+        for one in ([child for child in state.map_states if child is not None] if isinstance(state, Mapped) else [state])
+    ]

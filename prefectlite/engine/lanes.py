@@ -1,0 +1,74 @@
+"""Lanes: how many units of a run execute at once, by kind and by task."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prefectlite.engine.units import Unit
+
+
+class Lane:
+    """Units that are ready, the newest first, of which at most `size` execute at once.
+
+    A lane within another one takes a place there, too.
+    """
+
+    __slots__ = ("above", "free", "ready")
+
+    def __init__(self, size: int, above: Lane | None = None) -> None:
+        self.free, self.above = size, above
+        self.ready: deque[Unit] = deque()
+
+    def take(self) -> Unit | None:
+        """The next unit, which has a place from now on; None where none is ready, or no place is free."""
+        if not self.ready or self.free <= 0 or (self.above is not None and self.above.free <= 0):
+            return None
+        self.move(-1)
+        return self.ready.pop()
+
+    def move(self, change: int) -> None:
+        """So many places more, or fewer, are free."""
+        self.free += change
+        if self.above is not None:
+            self.above.free += change
+
+
+class Lanes:
+    """The lanes of one run.
+
+    `executor` (a description from `prefectlite.executors`) says how many plain-function tasks and how many coroutines
+    execute at once; `most` holds for both where it does not. A task with an `executor` of its own has a lane of its own.
+    """
+
+    def __init__(self, executor: Any, most: int) -> None:
+        workers = getattr(executor, "workers", None)
+        coroutines = getattr(executor, "coroutines", None)
+        self._plain = Lane(workers or most)
+        one_at_all = workers == 1 and coroutines in (None, 1)
+        self._async = self._plain if one_at_all else Lane(coroutines or most)
+        self._own: dict[Any, Lane] = {}
+        self._all = [self._plain] if one_at_all else [self._async, self._plain]
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Units that wait for nothing but a place; of those added together the last is the first to get one."""
+        for unit in units:
+            self.of(unit).ready.append(unit)
+
+    def of(self, unit: Unit) -> Lane:
+        """The lane in which `unit` executes."""
+        task = unit.node.task
+        general = self._async if task.is_async else self._plain
+        if task.executor is None:
+            return general
+        if task not in self._own:
+            limits = (getattr(task.executor, "coroutines", None), getattr(task.executor, "workers", None))
+            size = (limits[0] or limits[1]) if task.is_async else limits[1]
+            self._own[task] = general if size is None else Lane(size, general)
+            if size is not None:
+                self._all.append(self._own[task])
+        return self._own[task]
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._all)

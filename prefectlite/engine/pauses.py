@@ -1,0 +1,60 @@
+"""Waiting for a person: what lets a paused task run go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from prefectlite.clock import Clock, sleep_until
+from prefectlite.engine.units import Unit
+from prefectlite.orchestrator.protocols import Orders
+from prefectlite.states import Paused, Resume, State
+
+_logger = logging.getLogger("prefectlite.TaskRunner")
+
+
+class Pauses:
+    """The paused task runs of one flow run. `prompt` asks the person at the terminal, where there is one."""
+
+    def __init__(self, flow_run_id: str, orders: Orders, clock: Clock, prompt: Callable[[str], str] | None) -> None:
+        self._flow_run_id, self._orders, self._clock, self._prompt = flow_run_id, orders, clock, prompt
+        self._one_at_a_time = asyncio.Lock()
+
+    async def end(self, unit: Unit, start_time: datetime | None) -> State:
+        """The state in which `unit` goes on: once its time has come, or somebody at the terminal or elsewhere said so."""
+        ways: list[Coroutine[Any, Any, State]] = [self._set_by_somebody(unit)]
+        if start_time is not None:
+            ways.append(self._at(start_time))
+        elif self._prompt is not None:
+            ways.append(self._approved(unit, self._prompt))
+        tasks = [asyncio.ensure_future(way) for way in ways]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return done.pop().result()
+
+    async def _set_by_somebody(self, unit: Unit) -> State:
+        unit.version = await self._orders.resumed(self._flow_run_id, unit.run_id)
+        return Resume()
+
+    async def _at(self, start_time: datetime) -> State:
+        await sleep_until(self._clock, start_time)
+        return Paused(start_time=start_time)
+
+    async def _approved(self, unit: Unit, prompt: Callable[[str], str]) -> State:
+        question = f"{unit.node.task} is currently Paused; enter 'y' to resume:\n"
+        if unit.index >= 0:
+            question = question.replace(unit.node.task.name, unit.label)
+        async with self._one_at_a_time:
+            try:
+                while await asyncio.to_thread(prompt, question) != "y":
+                    pass
+            except EOFError:
+                _logger.warning("Task '%s' is paused, and there is nobody to ask: resume it through the API", unit.label)
+                await asyncio.Event().wait()
+        return Resume("Approval given to resume.")

@@ -1,0 +1,36 @@
+"""What the engine is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from prefectlite.language.graph import Graph
+from prefectlite.language.task import Task
+from prefectlite.records import TaskRunRow
+from prefectlite.states import State
+
+
+class RunOptions(msgspec.Struct, frozen=True):
+    """How a flow run is executed, as its caller may choose."""
+
+    executor: Any = None  # a description from prefectlite.executors
+    task_states: Mapping[Task, State] = {}  # in which tasks begin; finished ones are not run
+    task_values: Mapping[Task, dict[str, Any]] = {}  # additional values of `prefectlite.context` for single tasks
+    task_handlers: Sequence[Callable[..., Any]] = ()  # state handlers beside those of the tasks
+    prompt: Callable[[str], str] | None = None  # asks the person at the terminal
+    single_pass: bool = False  # wait for nothing: neither for retries nor for pauses
+
+
+class RunRequest(msgspec.Struct, frozen=True):
+    """What the engine is asked to execute, claimed and in state Running already."""
+
+    flow_run_id: str
+    graph: Graph
+    task_ids: dict[str, str]
+    lease: int
+    values: dict[str, Any]  # what user code sees as prefectlite.context
+    options: RunOptions
+    recorded: Sequence[TaskRunRow] = ()  # what an earlier execution of this run left in the record

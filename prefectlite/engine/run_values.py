@@ -1,0 +1,52 @@
+"""What user code sees as `prefectlite.context` in every task of a run."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefectlite.clock import Clock, from_micros
+from prefectlite.language.graph import Graph
+from prefectlite.language.parameter import Parameter
+from prefectlite.records import FlowRunRow
+
+
+def run_values(
+    graph: Graph, run: FlowRunRow, parameters: dict[str, Any], context: dict[str, Any], clock: Clock
+) -> dict[str, Any]:
+    """The values for a run of `graph`: its parameters with their defaults, its names and ids, its dates, and `context`.
+
+    `date` may be given in `context`, as a datetime or as text; today, yesterday and tomorrow follow from it.
+    """
+    date = _date(context.get("date"), clock)
+    defaults = {task.name: task.default for task in graph.parameters() if isinstance(task, Parameter) and not task.required}
+    return {
+        **_days(date),
+        **context,
+        "date": date,
+        "parameters": {**defaults, **context.get("parameters", {}), **parameters},
+        "flow_name": graph.name,
+        "flow_id": run.flow_id,
+        "flow_run_id": run.id,
+        "flow_run_name": run.name,
+        "scheduled_start_time": from_micros(run.scheduled_start_time),
+    }
+
+
+def _date(given: Any, clock: Clock) -> datetime:
+    if isinstance(given, str):
+        try:
+            given = datetime.fromisoformat(given)
+        except ValueError:
+            warnings.warn(f"The date in the context cannot be read: {given!r}; it is now instead", UserWarning, stacklevel=2)
+            given = None
+    if not isinstance(given, datetime):
+        return clock.now()
+    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
+
+
+def _days(date: datetime) -> dict[str, str]:
+    days = {"today": date, "yesterday": date - timedelta(days=1), "tomorrow": date + timedelta(days=1)}
+    dashed = {name: f"{day:%Y-%m-%d}" for name, day in days.items()}
+    return dashed | {f"{name}_nodash": day.replace("-", "") for name, day in dashed.items()}

@@ -1,0 +1,275 @@
+"""The pipeline of a task run: what happens between its upstream states and its own, in order.
+
+    ready? ▸ its time? ▸ upstreams finished? ▸ one skipped? ▸ inputs ▸ name ▸ target or cache ▸ trigger ▸ Running ▸
+    the user's code ▸ cache it ▸ retry? ▸ another round?
+
+Every change of state is seen by the state handlers. The order, and which failures end the pass where, are Prefect 1.x's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from prefectlite.contexts import enter_values
+from prefectlite.engine.caching import cached_now, cached_outcome, default_cache_key
+from prefectlite.engine.calling import Call, Outcome
+from prefectlite.engine.expansion import SKIP_MESSAGE
+from prefectlite.engine.handlers import EndRun
+from prefectlite.engine.run_logs import stdout_logged
+from prefectlite.engine.targets import target_hit, template_values
+from prefectlite.engine.units import Round, Unit, inputs
+from prefectlite.language.graph import Edge
+from prefectlite.records import ResultRecord
+from prefectlite.signals import ENDRUN, StateSignal, TaskTimeoutSignal
+from prefectlite.states import (
+    Failed,
+    Looped,
+    Mapped,
+    Paused,
+    Pending,
+    Resume,
+    Retrying,
+    Running,
+    Skipped,
+    State,
+    TriggerFailed,
+)
+from prefectlite.triggers import all_successful
+
+if TYPE_CHECKING:
+    from prefectlite.engine.flow_run import FlowRunExecution
+
+_logger = logging.getLogger("prefectlite.TaskRunner")
+
+
+class TaskPass:
+    """One pass of one task run. Afterwards `name` and `cache_key` are what the record is to know of it."""
+
+    def __init__(self, execution: FlowRunExecution, unit: Unit, upstream: dict[Edge, State]) -> None:
+        self._execution, self._unit, self._upstream = execution, unit, upstream
+        self._task = unit.node.task
+        self._handlers = execution.handlers_of(unit)
+        self._outcome: Outcome | None = None
+        self.name: str | None = None
+        self.cache_key: str | None = None
+
+    async def run(self, state: State) -> State:
+        """The state the task run ends in, or waits in for another pass: `state` itself where it is not its turn."""
+        try:
+            while True:
+                state = state if type(state) is Pending and not state.context else self._unwrapped(state)
+                self._enter_values(state)
+                state = await self._through(state)
+                if not isinstance(state, Looped):
+                    return state
+                state = self._next_round(state)
+        except EndRun as end:
+            return end.state
+        except Exception as error:
+            _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
+            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {error!r}", error)
+
+    def record_of(self, state: State) -> ResultRecord | None:
+        """The result of `state` as the record keeps it."""
+        outcome = self._outcome
+        if outcome is not None and state._result is outcome.state._result:
+            return outcome.result
+        if not state.is_successful() or not state.has_result or isinstance(state.result, StateSignal):
+            return None
+        return self._execution.caller.record(self._unit, state.result)
+
+    # -- 1: where it stands -----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _unwrapped(state: State) -> State:
+        while state.is_meta_state():
+            inner = getattr(state, "state", None)
+            if not isinstance(inner, State):
+                break
+            state = inner
+        return state
+
+    def _enter_values(self, state: State) -> None:
+        task, unit = self._task, self._unit
+        self.run_count = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
+        values = {
+            **self._execution.values,
+            "task_name": task.name,
+            "task_full_name": unit.label,
+            "task_slug": unit.node.slug,
+            "task_id": unit.node.task_id,
+            "task_run_id": unit.run_id,
+            "task_run_count": self.run_count,
+            "map_index": unit.index if unit.index >= 0 else None,
+        }
+        if task.tags:
+            values["task_tags"] = task.tags
+        if "_loop_count" in state.context:
+            unit.round = Round(state.context["_loop_count"], state.result)
+            values["task_loop_count"], values["task_loop_result"] = unit.round
+        if isinstance(state, Resume) or (isinstance(state, Paused) and self._is_due(state)):
+            values["resume"] = True
+        if unit.node.values:
+            values.update(unit.node.values)
+        self._values = values
+        enter_values(values)
+
+    def _is_due(self, state: Any) -> bool:
+        return state.start_time is not None and state.start_time <= self._execution.clock.now()
+
+    # -- 2: the steps -----------------------------------------------------------------------------------------------------
+
+    async def _through(self, state: State) -> State:
+        task = self._task
+        self._check_ready(state)
+        if task.skip_on_upstream_skip and any(_is_skipped(upstream) for upstream in self._upstream.values()):
+            await self._end(state, Skipped(SKIP_MESSAGE))
+        self._arguments = inputs(self._unit, self._upstream)
+        if task.task_run_name is not None:
+            self.name = await self._run_name()
+        if task.target is not None:
+            state = await self._step(state, self._target_hit)
+        elif task.cache_for is not None or state.is_cached():
+            state = await self._step(state, self._cache_hit)
+        if self._upstream or task.trigger is not all_successful:
+            await self._check_trigger(state)
+        if not state.is_pending():
+            raise EndRun(state)
+        running = await self._handlers.see(state, self._running())
+        if not running.is_running():
+            raise EndRun(running)
+        self._execution.note(self._unit, running, self._record_of_round())
+        state = await self._called(running)
+        if task.cache_for is not None and state.is_successful() and not state.is_skipped():
+            state = await self._step(state, self._now_cached)
+        return await self._retried(state)
+
+    def _check_ready(self, state: State) -> None:
+        if type(state) is not Pending:
+            if not (state.is_pending() or isinstance(state, Mapped) or state.is_cached()):
+                raise EndRun(state)
+            if state.is_scheduled() and not isinstance(state, Resume) and not self._is_due(state):
+                raise EndRun(state)
+        if self._execution.single_pass and not all(_is_finished(upstream) for upstream in self._upstream.values()):
+            raise EndRun(state)
+
+    async def _check_trigger(self, state: State) -> None:
+        try:
+            if self._task.trigger(self._upstream):
+                return
+            end: State = TriggerFailed("Trigger failed")
+        except (StateSignal, ENDRUN) as signal:
+            end = signal.state
+        except BaseException as error:
+            _logger.exception("Task '%s': Unexpected error while checking task trigger", self._unit.label)
+            end = TriggerFailed(f"Unexpected error while checking task trigger: {error!r}", error)
+        await self._end(state, end)
+
+    async def _end(self, old: State, new: State) -> None:
+        raise EndRun(await self._handlers.see(old, new))
+
+    async def _step(self, state: State, step: Callable[[State], Any]) -> State:
+        """`state` after one step, as the handlers have it. What the step raises becomes the state."""
+        try:
+            new: State = await step(state)
+        except ENDRUN as end:
+            raise EndRun(await self._handlers.see(state, end.state)) from None
+        except StateSignal as signal:
+            new = signal.state
+        except Exception as error:
+            _logger.exception("Task '%s': Unexpected error", self._unit.label)
+            new = Failed(f"Unexpected error: {error!r}", error)
+        return await self._handlers.see(state, new)
+
+    async def _run_name(self) -> str:
+        template = self._task.task_run_name
+        fields = template_values(self._values, self._arguments)
+        name = (
+            template.format(**fields) if isinstance(template, str) else await self._execution.caller.aside(template, fields)
+        )
+        self._values["task_run_name"] = name
+        enter_values(self._values)
+        return str(name)
+
+    async def _target_hit(self, state: State) -> State:
+        fields = template_values(self._values, self._arguments)
+        return await target_hit(self._execution.caller, self._task, fields) or state
+
+    async def _cache_hit(self, state: State) -> State:
+        reader = self._execution.reader
+        return await cached_now(reader, self._task, self._key(), state, self._arguments, self._values["parameters"])
+
+    async def _now_cached(self, state: State) -> State:
+        self.cache_key = self._key()
+        cached = cached_outcome(self._task, state, self._arguments, self._values["parameters"], self._execution.clock.now())
+        return cached
+
+    def _key(self) -> str:
+        return self._task.cache_key or default_cache_key(self._values["flow_name"], self._unit.node.slug)
+
+    def _record_of_round(self) -> ResultRecord | None:
+        """What the last round of a loop gave, so that a process that goes on from here has it."""
+        return None if self._unit.round is None else self._execution.caller.record(self._unit, self._unit.round.result)
+
+    # -- 3: the user's code -----------------------------------------------------------------------------------------------
+
+    def _running(self) -> Running:
+        # A task that kills its process must not begin at its first attempt, or its first round, again and again.
+        remembered: dict[str, Any] = {}
+        if self.run_count > 1:
+            remembered["task_run_count"] = self.run_count
+        if self._unit.round is not None:
+            remembered["_loop_count"] = self._unit.round.number
+        return Running("Starting task run.", context=remembered or None)
+
+    async def _called(self, running: State) -> State:
+        execution = self._execution
+        with stdout_logged() if self._task.log_stdout else nullcontext():
+            call = Call(self._unit, self._arguments, self._values, execution.graph.result, execution.is_stopping)
+            self._outcome = await execution.caller.call(call)
+        state = self._outcome.state
+        if self._values.get("raise_on_exception") and _is_wanted_outside(state):
+            execution.raise_outside(state.result)
+            raise EndRun(state)
+        seen = await self._handlers.see(running, state)
+        if self._outcome.ends:
+            raise EndRun(seen)
+        return seen
+
+    async def _retried(self, state: State) -> State:
+        if not state.is_failed():
+            return state
+        task = self._task
+        if self.run_count > task.max_retries or (task.retry_on and not isinstance(state.result, tuple(task.retry_on))):
+            return state
+        due = self._execution.clock.now() + task.delay_after(self.run_count)
+        message = f"Retrying Task (after attempt {self.run_count} of {task.max_retries + 1})"
+        remembered = {**state.context, "task_run_count": self.run_count, "failure": state.message}
+        again = Retrying(message, start_time=due, run_count=self.run_count, context=remembered)
+        if self._unit.round is not None:
+            again.context["_loop_count"] = self._unit.round.number
+            again.result = self._unit.round.result
+        return await self._handlers.see(state, again)
+
+    def _next_round(self, looped: Looped) -> State:
+        """The state in which the next round begins: it knows how many there were, and what the last one gave."""
+        return Pending(looped.message, looped.result, context={"_loop_count": looped.loop_count + 1})
+
+
+def _is_wanted_outside(state: State) -> bool:
+    return state.is_failed() and isinstance(state.result, Exception | TaskTimeoutSignal)
+
+
+def _is_skipped(state: State) -> bool:
+    if isinstance(state, Mapped):
+        return any(child is not None and child.is_skipped() for child in state.map_states)
+    return state.is_skipped()
+
+
+def _is_finished(state: State) -> bool:
+    if isinstance(state, Mapped):
+        return all(child is not None and child.is_finished() for child in state.map_states)
+    return state.is_finished()

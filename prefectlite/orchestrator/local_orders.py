@@ -1,0 +1,28 @@
+"""What others want of runs that are executed in this process, heard from its own bus."""
+
+from __future__ import annotations
+
+from prefectlite.live.bus import Bus
+from prefectlite.live.events import StateChange
+from prefectlite.repository import runs
+from prefectlite.repository.database import Database
+
+_GOING_ON = frozenset({"Pending", "Scheduled", "Resume", "Retrying"})
+
+
+class LocalOrders:
+    """Orders for the runs of a database of this process."""
+
+    def __init__(self, bus: Bus, database: Database) -> None:
+        self._bus, self._database = bus, database
+
+    async def resumed(self, flow_run_id: str, task_run_id: str) -> int:
+        """Return, with the task run's version, when somebody has set a paused task run to go on."""
+        with self._bus.subscribe(("flow_run", flow_run_id)) as subscription:
+            state, version = await runs.task_run_state(self._database, task_run_id)
+            if state in _GOING_ON:  # between its pause and now
+                return version
+            async for event in subscription:
+                if isinstance(event, StateChange) and event.task_run_id == task_run_id and event.state.name in _GOING_ON:
+                    return event.version
+        raise RuntimeError("the bus was closed while a task run was paused")
