@@ -12,7 +12,11 @@ PrefectliteError
 ├── FlowLoadError             a flow's file or module cannot be used
 │   ├── FlowSourceMissing     the file, module or flow is not there
 │   └── FlowImportError       importing it raised
+├── FlowStorageError          a flow that was saved cannot be read back
 ├── SerializationError        a value cannot be written down
+│   └── FlowSerializationError  a flow cannot, because of something its tasks hold
+├── ResultNotImplementedError this kind of result keeps values in memory only (also a NotImplementedError)
+├── ResultLocationError       a result's location leads where it should not (also a ValueError)
 ├── StoreError                the database cannot be used
 │   ├── SchemaTooNew          it was written by a newer prefectlite
 │   ├── StoreUnavailable      it cannot be opened or reached
@@ -115,6 +119,32 @@ class SerializationError(PrefectliteError, TypeError):
     """A value cannot be written down or read back."""
 
     code = "SERIALIZATION"
+    exit_code = 65
+
+
+class FlowSerializationError(SerializationError):
+    """A flow cannot be written down, because of something that its tasks hold."""
+
+    code = "FLOW_SERIALIZATION"
+
+
+class FlowStorageError(PrefectliteError):
+    """A flow that was saved cannot be read back."""
+
+    code = "FLOW_STORAGE"
+    exit_code = 65
+
+
+class ResultNotImplementedError(PrefectliteError, NotImplementedError):
+    """This kind of result keeps values in memory only."""
+
+    code = "RESULT_NOT_IMPLEMENTED"
+
+
+class ResultLocationError(PrefectliteError, ValueError):
+    """A result's location leads out of the directory it should be in."""
+
+    code = "RESULT_LOCATION"
     exit_code = 65
 
 

@@ -34,7 +34,9 @@ class _Printing:
         with self._lock:
             self._pieces.append(text)
             self._length += len(text)
-            lines = self._lines() if self._ended or "\n" in text or self._length > MOST_OF_A_LINE else ()
+            if "\n" not in text and self._length <= MOST_OF_A_LINE and not self._ended:
+                return
+            lines = self._lines()
         _log(lines)
 
     def write_bytes(self, data: Any) -> None:
