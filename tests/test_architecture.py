@@ -32,7 +32,7 @@ FLOORS = [
     {"repository", "results", "storage"},
     {"orchestrator", "client"},
     {"engine", "executors"},
-    {"flow", "flow_run", "registration", "session", "hosting", "supervision", "services"},
+    {"diagnostics", "flow", "flow_run", "registration", "session", "hosting", "supervision", "services"},
     {"api", "ui"},
     {"runtime", "cli", "__main__", "__init__"},
 ]
