@@ -102,7 +102,6 @@ assert_type(scaled.run(1), int)
 assert_type(waited, Wait)
 assert_type(left, Task)
 assert_type(chosen, Task)
-assert_type(doubled[0], Task)
 assert_type(patient, FunctionTask[[], None])
 assert_type(count(), Parameter)
 
