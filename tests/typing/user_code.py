@@ -103,7 +103,7 @@ assert_type(waited, Wait)
 assert_type(left, Task)
 assert_type(chosen, Task)
 assert_type(patient, FunctionTask[[], None])
-assert_type(count(), Parameter)
+assert_type(count(flow), Parameter)
 
 assert_type(flow, Flow)
 assert_type(count, Parameter)
