@@ -77,9 +77,12 @@ def tags_of(tags: Iterable[str] | None) -> set[str]:
     """These tags and those of the `with tags(...)` blocks around. Raises TypeError for what are no tags."""
     if isinstance(tags, str):
         raise TypeError("Tags should be a set of tags, not a string.")
-    chosen = set(tags or ()) | set(context.get("tags") or ())
-    if wrong := [tag for tag in chosen if not isinstance(tag, str)]:
-        raise TypeError(f"Tags must be text, not {wrong[0]!r}")
+    chosen = set(tags or ())
+    if around := context.get("tags"):
+        chosen.update(around)
+    for tag in chosen:
+        if not isinstance(tag, str):
+            raise TypeError(f"Tags must be text, not {tag!r}")
     return chosen
 
 
