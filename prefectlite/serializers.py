@@ -15,9 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import cloudpickle
-
-from prefectlite.contexts import context
+from prefectlite.pickles import pickled
 
 _COMPRESSION = "bz2, gzip, lzma, zlib"
 
@@ -39,26 +37,10 @@ class Serializer:
     __hash__ = None  # type: ignore[assignment]
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Takes `prefectlite.context` by its name, which a script's functions use as a global: its values are not theirs."""
-
-    def reducer_override(self, value: Any) -> Any:
-        return "context" if value is context else super().reducer_override(value)
-
-
-def pickled(value: Any) -> bytes:
-    """`value` by cloudpickle; functions and classes of scripts, and functions that use `context`, are taken, too."""
-    buffer = io.BytesIO()
-    _Pickler(buffer).dump(value)
-    return buffer.getvalue()
-
-
 class PickleSerializer(Serializer):
     """By cloudpickle, which takes functions and classes of scripts, too; base64 of a pickle is read as well."""
 
     def serialize(self, value: Any) -> bytes:
-        data: bytes = cloudpickle.dumps(value)
-        return data
         return pickled(value)
 
     def deserialize(self, value: bytes) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from prefectlite.errors import SerializationError
+from prefectlite.pickles import pickled
 from prefectlite.records import ResultRecord
-from prefectlite.serializers import pickled
 
 NONE = ResultRecord("none", None)
 #: The task ended, but its value is not in the record: it must be computed again when a resumed run needs it.

@@ -10,15 +10,15 @@ import platform
 import re
 import unicodedata
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import msgspec
 
 from prefectlite.errors import FlowSerializationError, FlowStorageError
 from prefectlite.language.graph import Graph
-from prefectlite.serializers import pickled
+from prefectlite.pickles import pickled
 from prefectlite.settings import default_directory
 from prefectlite.storage.unpicklable import culprit
 from prefectlite.version import __version__
@@ -109,7 +109,7 @@ def _unreadable(error: Exception, different: dict[str, tuple[str, Any]]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    return {"cloudpickle": version("cloudpickle"), "prefectlite": __version__, "python": platform.python_version()}
+    return {"cloudpickle": cloudpickle.__version__, "prefectlite": __version__, "python": platform.python_version()}
 
 
 def _default_path(name: str) -> Path:

@@ -32,7 +32,7 @@ def add_up(values: list[int]) -> int:
 
 def a_flow() -> Flow:
     with Flow("sums") as flow:
-        add_up(plus.map(numbers(), y=unmapped(Parameter("y", default=2))))
+        add_up(plus.map(numbers(), y=unmapped(Parameter("y", default=2)())))
     return flow
 
 
@@ -139,7 +139,7 @@ def test_graphviz() -> None:
 
 def test_text() -> None:
     with Flow("daily load") as flow:
-        y = Parameter("y")
+        y = Parameter("y")()
         parts = plus.map(numbers(), y=unmapped(y))
         add_up(parts)
         plus(y)

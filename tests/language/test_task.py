@@ -11,7 +11,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from prefectlite import Flow, Task, task, triggers, unmapped
+from prefectlite import Flow, Task, context, task, triggers, unmapped
 from prefectlite.errors import FlowError
 from prefectlite.language.mapping import flatten
 from prefectlite.language.task import FunctionTask
@@ -382,3 +382,17 @@ def test_tasks_join_in_the_order_upstreams_then_arguments() -> None:
     with Flow("f") as flow:
         Add("outer").bind(x=Add("x"), y=[Add("y")], upstream_tasks=[Add("up")])
     assert [each.name for each in flow.slugs] == ["outer", "up", "x", "List", "y"]
+
+
+def test_what_a_task_does_not_say_is_a_setting() -> None:
+    with context(config={"task_max_retries": 2, "task_retry_delay": 3.0, "task_timeout": 4.0}):
+        quiet, chatty = Task(), Task(max_retries=0, timeout=1)
+        other = Task(max_retries=1)
+    assert (quiet.max_retries, quiet.retry_delay, quiet.timeout) == (2, timedelta(seconds=3), 4)
+    assert (chatty.max_retries, chatty.retry_delay, chatty.timeout) == (0, None, 1)
+    assert (other.max_retries, other.retry_delay) == (1, timedelta(seconds=3))
+    with context(config={"eager_edge_validation": True}), Flow("eager") as flow:
+        a, b = Task("a"), Task("b")
+        flow.add_edge(a, b)
+        with pytest.raises(FlowError, match="Cycle found"):
+            flow.add_edge(b, a)
