@@ -23,6 +23,7 @@ from prefectlite.engine.surroundings import Surroundings
 from prefectlite.engine.task_run import commit, proposal, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
+from prefectlite.executors.threads import OwnThread
 from prefectlite.language.task import Task
 from prefectlite.records import ResultRecord
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
@@ -51,13 +52,14 @@ class FlowRunExecution:
         self.error: BaseException | None = None
         self.wanted: BaseException | None = None  # an error of a task's own that is to be raised outside
         self._patience, self._max_children = around.settings.cancel_patience, around.settings.max_map_children
-        executor = request.options.executor or request.graph.executor
+        self._executor = executor = request.options.executor or request.graph.executor
         self._plan = Plan(request.graph, request.task_ids, request.options.task_values, executor)
         self.units: dict[Task, Unit] = {task: Unit(node) for task, node in self._plan.nodes.items()}
         self._handlers: dict[Task, Handlers] = {}
         self._recorded = Recorded(request.recorded)
         self._lanes = Lanes(executor, around.settings.max_coroutines)
         self._pauses = Pauses(self.flow_run_id, around.orders, around.clock, request.options.prompt)
+        self._own_thread: OwnThread | None = None
         self._crew = Crew(self.fail)
         self._fill_due = False
         self._ended = False
@@ -76,11 +78,12 @@ class FlowRunExecution:
         self._main = asyncio.current_task()
         _logger.info("Beginning Flow run for '%s'", self.graph.name)
         try:
-            try:
-                self._begin()
-                await self._progress.all_settled.wait()
-            finally:
-                await self._dismiss()
+            with self.caller.room_for(self._executor):
+                try:
+                    self._begin()
+                    await self._progress.all_settled.wait()
+                finally:
+                    await self._dismiss()
         except asyncio.CancelledError:
             if self._stop_reason != "cancel":
                 raise
@@ -89,6 +92,8 @@ class FlowRunExecution:
             return self.states(Cancelled("Flow run is cancelled"))
         finally:
             self._ended = True
+            if self._own_thread is not None:
+                self._own_thread.close()
         if self.error is not None:
             raise self.error
         return self.states(self._final_state())
@@ -147,6 +152,12 @@ class FlowRunExecution:
     async def resumed(self, unit: Unit, start_time: datetime | None) -> State:
         """The state in which a paused unit goes on, once it may."""
         return await self._pauses.end(unit, start_time)
+
+    def own_thread(self) -> OwnThread:
+        """The thread that belongs to this run alone."""
+        if self._own_thread is None:
+            self._own_thread = OwnThread()
+        return self._own_thread
 
     def obey(self, verdict: Verdict) -> None:
         """Do as the orchestrator says. Raises TransitionRefused where this process may not go on."""
