@@ -162,9 +162,7 @@ def mapped_depth(directory: Path) -> list[Figure]:
             count(values)
         cost = await _seconds(flow) / LEVEL / 3 * 1e6
         wide = await _seconds(_fan(async_no_op, LEVEL)) / LEVEL * 1e6
-        return [
-            Figure(f"mapped depth 3, {LEVEL:,} wide, async, per child", cost, "µs", "", times(cost, wide, "depth 1"))
-        ]
+        return [Figure(f"mapped depth 3, {LEVEL:,} wide, async, per child", cost, "µs", "", times(cost, wide, "depth 1"))]
 
     return asyncio.run(measure())
 
