@@ -27,6 +27,7 @@ from prefectlite.language.task import Task
 from prefectlite.records import ResultRecord
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
 from prefectlite.states import Cached, Cancelled, Failed, Mapped, Pending, State, Success
+from prefectlite.workload import idle
 
 #: Units begun in one turn of the loop: between turns it serves everybody else, and what was proposed is committed.
 AT_ONCE = 100
@@ -77,7 +78,8 @@ class FlowRunExecution:
         try:
             try:
                 self._begin()
-                await self._progress.all_settled.wait()
+                with idle():  # it is its tasks that work
+                    await self._progress.all_settled.wait()
             finally:
                 await self._dismiss()
         except asyncio.CancelledError:
@@ -165,7 +167,8 @@ class FlowRunExecution:
         lane.move(1)
         self._fill_places()
         try:
-            yield
+            with idle():
+                yield
         finally:
             lane.move(-1)  # below zero where the place was taken: then nothing new begins until it is free again
 

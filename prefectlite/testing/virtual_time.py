@@ -1,0 +1,154 @@
+"""A clock that stands still while something works, and jumps to the next moment that matters when nothing does."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from prefectlite.clock import replaced_clock
+from prefectlite.workload import Work, Workload, active_work
+
+
+class VirtualClock:
+    """A clock for tests: waiting takes no time on it.
+
+    It begins at `start` (now, if not given) and stands still while any task, state handler or database call of a run under
+    it is at work, in a coroutine, a thread or a process. When all that is left to do waits (for a retry, the end of a pause,
+    the next moment of a schedule), it jumps to the first moment that something waits for. So what happens when is the same
+    every time.
+
+    The engine goes by it; `asyncio.sleep`, `time.sleep` and the timeouts of tasks are the machine's own, as ever.
+    """
+
+    #: Seconds of the machine's that services beside the runs get before the next jump, when one of them was woken.
+    service_turn = 0.005
+    longest_sleep = math.inf  # nobody moves it behind the back of those who sleep
+
+    def __init__(self, start: datetime | None = None) -> None:
+        start = start or datetime.now(UTC)
+        self.start = start if start.tzinfo is not None else start.replace(tzinfo=UTC)
+        self.workload = Workload(self._idle)
+        self._elapsed = 0.0
+        self._sleepers: list[tuple[float, int, _Sleeper]] = []
+        self._numbers = itertools.count()
+        self._lock = threading.RLock()
+        self._jump_due: asyncio.AbstractEventLoop | None = None  # where a jump is about to be made
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since `start`."""
+        return self._elapsed
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        return (self.start + timedelta(seconds=self._elapsed)).astimezone(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._elapsed
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass by hand: everything that is due until then goes on, in order."""
+        self._go_to(self._elapsed + seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when `seconds` have passed on this clock (at once, but not before the loop had a turn, for none)."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        sleeper = _Sleeper()
+        with self._lock:
+            heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._numbers), sleeper))
+        self._idle()
+        try:
+            await sleeper.waking
+        finally:
+            sleeper.go_on()
+
+    def _idle(self) -> None:
+        """Jump soon, if there is still nothing that works then. From any thread."""
+        with self._lock:
+            if self._jump_due is not None and not self._jump_due.is_closed():
+                return
+            if self._first_due() is not None and self.workload.is_idle:
+                self._jump_due = loop = self._sleepers[0][2].loop
+                loop.call_soon_threadsafe(self._jump)  # what was woken before has its turn on the loop before this has
+
+    def _jump(self) -> None:
+        with self._lock:
+            self._jump_due = None
+            due = self._first_due()
+            if due is None or not self.workload.is_idle:
+                return
+            loop = self._sleepers[0][2].loop
+            if self._go_to(due):
+                self._jump_due = loop
+                loop.call_later(self.service_turn, self._jump)
+
+    def _first_due(self) -> float | None:
+        while self._sleepers and self._sleepers[0][2].is_gone:
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
+    def _go_to(self, moment: float) -> bool:
+        """Whether somebody was woken who is not part of any work."""
+        others = False
+        with self._lock:
+            while self._sleepers and self._sleepers[0][0] <= moment:
+                due, _, sleeper = heapq.heappop(self._sleepers)
+                self._elapsed = max(self._elapsed, due)
+                others = sleeper.wake() or others
+            self._elapsed = max(self._elapsed, moment)
+        return others
+
+
+class _Sleeper:
+    """Somebody who sleeps, on the running loop; the work it is part of waits meanwhile."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.waking: asyncio.Future[None] = self.loop.create_future()
+        self._work: Work | None = active_work.get()
+        if self._work is not None:
+            self._work.wait()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody sleeps here any more."""
+        return self.waking.done() or self.loop.is_closed()
+
+    def wake(self) -> bool:
+        """It is at work from this moment on, not only when the loop comes by. Whether it is part of no work."""
+        if self.is_gone:
+            return False
+        is_other = self._work is None
+        self.go_on()
+        if asyncio._get_running_loop() is self.loop:
+            self._awake()
+        else:
+            self.loop.call_soon_threadsafe(self._awake)
+        return is_other
+
+    def go_on(self) -> None:
+        """The work goes on."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.go_on()
+
+    def _awake(self) -> None:
+        if not self.waking.done():
+            self.waking.set_result(None)
+
+
+@contextmanager
+def virtual_clock(start: datetime | None = None) -> Iterator[VirtualClock]:
+    """In this block, runs in this process go by a VirtualClock that begins at `start`, or now."""
+    clock = VirtualClock(start)
+    with replaced_clock(clock):
+        yield clock
