@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from prefectlite.language.task import task as task
     from prefectlite.loggers import get_logger as get_logger
     from prefectlite.runtime import Runtime as Runtime
+    from prefectlite.settings import Settings
     from prefectlite.version import __version__ as __version__
+
+    config: Settings
 
 # Public name -> the module that has it. Imported when first used, so that `import prefectlite` costs next to nothing.
 _HOMES = {
@@ -87,6 +90,8 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "config":  # the settings in force, which may change, and may be faulty: `import *` does not load them
+        return importlib.import_module("prefectlite.settings").current_settings()
     if name not in _HOMES:
         raise AttributeError(f"module 'prefectlite' has no attribute {name!r}")
     module = importlib.import_module(_HOMES[name])
@@ -96,4 +101,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "config"})

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefectlite.contexts import active_case, active_graph, active_resource, context, loading_flow
 from prefectlite.engine.requests import RunOptions
-from prefectlite.errors import FlowError, UnexpectedArgument, UnsupportedLoop
+from prefectlite.errors import FlowError, FlowStorageError, UnexpectedArgument, UnsupportedLoop
 from prefectlite.flow_run import FlowRun
 from prefectlite.flow_work import RunCall, next_event, on_schedule, once
 from prefectlite.language import collections
 from prefectlite.language.callbacks import handlers_of
+from prefectlite.language.executor import checked_executor
 from prefectlite.language.graph import Edge, Graph
 from prefectlite.language.parameter import check_parameters
+from prefectlite.language.serialized import digest_of, serialized_flow
 from prefectlite.language.task import Task
+from prefectlite.lazily import lazily
 from prefectlite.registration import Registration, source_of
 from prefectlite.settings import load_settings
 from prefectlite.states import State
+
+if TYPE_CHECKING:
+    from prefectlite import diagnostics
+    from prefectlite.language import drawing
+    from prefectlite.storage import flow_file
+else:
+    diagnostics, drawing = lazily("prefectlite.diagnostics"), lazily("prefectlite.language.drawing")
+    flow_file = lazily("prefectlite.storage.flow_file")
 
 collections.make_known()
 
@@ -71,13 +83,8 @@ class Flow(Graph):
             raise FlowError(f"The name of a flow must be printable text, not {name!r}")
         super().__init__(name)
         self.made_in = _module_file(_caller())
-        self.schedule, self.executor, self.run_config, self.storage, self.result = (
-            schedule,
-            executor,
-            run_config,
-            storage,
-            result,
-        )
+        self.schedule, self.run_config, self.storage, self.result = schedule, run_config, storage, result
+        self.executor = checked_executor(executor, f"Flow {name!r}")
         self.state_handlers = handlers_of(state_handlers, on_failure, f"Flow {name!r}")
         self.terminal_state_handler = terminal_state_handler
         self._tokens: list[list[tuple[Any, Token[Any]]]] = []
@@ -153,7 +160,7 @@ class Flow(Graph):
             raise FlowError("flow.run() returns the states of all tasks: `return_tasks` cannot be chosen")
         state = keywords.pop("state", None)
         options = RunOptions(
-            executor=keywords.pop("executor", None),
+            executor=checked_executor(keywords.pop("executor", None), f"Flow {self.name!r}"),
             task_states=keywords.pop("task_states", None) or {},
             task_values=keywords.pop("task_contexts", None) or {},
             task_handlers=keywords.pop("task_runner_state_handlers", None) or (),
@@ -174,6 +181,64 @@ class Flow(Graph):
                 f" Flow {self.name!r} takes: {', '.join(sorted(names)) or 'none'}"
             )
         return call
+
+    # -- on paper ---------------------------------------------------------------------------------------------------------
+
+    def visualize(
+        self,
+        flow_state: Any = None,
+        filename: str | None = None,
+        format: str | None = None,
+        horizontal: bool = False,
+    ) -> Any:
+        """A drawing of the flow by Graphviz: shown, or written to `filename`; coloured by `flow_state`, a FlowRun or State.
+
+        Raises ImportError where the graphviz package is not installed. `to_mermaid` and `to_text` need nothing.
+        """
+        return drawing.visualize(self, flow_state, filename, format, horizontal)
+
+    def to_mermaid(self, flow_state: Any = None, *, horizontal: bool = False) -> str:
+        """A drawing of the flow in Mermaid's language, coloured by the states of a run if one is given."""
+        return drawing.to_mermaid(self, flow_state, horizontal=horizontal)
+
+    def to_text(self) -> str:
+        """The flow as a tree for the terminal."""
+        return drawing.to_text(self)
+
+    def serialize(self, build: bool = False) -> dict[str, Any]:
+        """The flow as JSON values: its name, parameters, tasks and edges, and what it is run with.
+
+        Raises FlowError for a flow that cannot be run, or that is to be built and has no storage.
+        """
+        self.validate()
+        if build and self.storage is None:
+            raise FlowError(f"This flow doesn't have a storage: {self.name!r} cannot be built")
+        return serialized_flow(self)
+
+    def serialized_hash(self, build: bool = False) -> str:
+        """SHA-256 of the serialized flow, the same in every process."""
+        return digest_of(self.serialize(build))
+
+    def save(self, fpath: str | os.PathLike[str] | None = None) -> str:
+        """The path of the file the flow was written to: `fpath`, else one named after it in the user's data directory.
+
+        Raises FlowSerializationError, naming the attribute, for a flow that holds what cannot be written down.
+        """
+        return flow_file.save(self, fpath)
+
+    @staticmethod
+    def load(fpath: str | os.PathLike[str]) -> Flow:
+        """The flow that was saved under this path, or this name. Raises FlowStorageError if it cannot be read."""
+        flow = flow_file.load(fpath)
+        if not isinstance(flow, Flow):
+            raise FlowStorageError(f"{fpath} does not hold a flow, but {flow!r}")
+        return flow
+
+    def diagnostics(self, include_secret_names: bool = False) -> str:
+        """What to tell when asking for help, as JSON: versions, settings that were changed, and the flow's make-up."""
+        return diagnostics.diagnostics(self, include_secret_names)
+
+    # -- at a server ------------------------------------------------------------------------------------------------------
 
     def register(self, project_name: str) -> Registration:
         """Write this version of the flow down under a project, which is made if need be, so that a server can run it.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import cloudpickle
+from prefectlite.pickles import pickled
 
 _COMPRESSION = "bz2, gzip, lzma, zlib"
 
@@ -41,8 +41,7 @@ class PickleSerializer(Serializer):
     """By cloudpickle, which takes functions and classes of scripts, too; base64 of a pickle is read as well."""
 
     def serialize(self, value: Any) -> bytes:
-        data: bytes = cloudpickle.dumps(value)
-        return data
+        return pickled(value)
 
     def deserialize(self, value: bytes) -> Any:
         try:

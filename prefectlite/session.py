@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from prefectlite.client.local import LocalClient
@@ -17,10 +17,10 @@ from prefectlite.engine.host import Host
 from prefectlite.engine.requests import RunOptions
 from prefectlite.engine.run_logs import logging_installed
 from prefectlite.engine.surroundings import Surroundings
-from prefectlite.executors.threads import ThreadPool
 from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
+from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.live.hints import Hint
@@ -40,6 +40,11 @@ from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
 from prefectlite.states import State
 from prefectlite.supervision import restarting
+
+if TYPE_CHECKING:
+    from prefectlite.engine import watchdog
+else:
+    watchdog = lazily("prefectlite.engine.watchdog")
 
 _FIRST_HUGE_INT = 2**63
 #: Flows whose rows a session keeps at hand.
@@ -62,16 +67,15 @@ class Session:
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 
     def _surroundings(self) -> Surroundings:
-        settings = self.settings
-        threads = ThreadPool(settings.max_threads)
         return Surroundings(
             orchestrator=self.orchestrator,
             run_log=self.run_log,
             reader=LocalRunReader(self.database),
             orders=LocalOrders(self.bus, self.database),
             clock=self.clock,
-            settings=settings,
-            caller=Caller(threads, settings.max_result_bytes, settings.checkpointing, settings.cancel_patience),
+            settings=self.settings,
+            caller=Caller(self.settings),
+            watchdog=watchdog.Watchdog(self.settings.blocked_loop_seconds),
         )
 
     async def create(

@@ -26,15 +26,28 @@ FLOORS = [
         "registry",
         "loggers",
         "kept",
+        "lazily",
         "names",
         "version",
         "workload",
     },
-    {"language", "triggers", "cache_validators", "rules", "live", "result", "serializers"},
+    {"language", "triggers", "cache_validators", "rules", "live", "result", "serializers", "pickles"},
     {"repository", "results", "storage"},
     {"orchestrator", "client"},
     {"engine", "executors"},
-    {"flow", "flow_run", "flow_work", "registration", "session", "hosting", "supervision", "services", "runners", "testing"},
+    {
+        "diagnostics",
+        "flow",
+        "flow_run",
+        "flow_work",
+        "registration",
+        "session",
+        "hosting",
+        "supervision",
+        "services",
+        "runners",
+        "testing",
+    },
     {"api", "ui"},
     {"runtime", "cli", "__main__", "__init__"},
 ]
@@ -58,10 +71,15 @@ def runs_for_types_only(node: ast.AST) -> bool:
 
 
 def own_imports(tree: ast.AST) -> Iterator[str]:
-    """The modules of prefectlite that are imported when the code runs."""
+    """The modules of prefectlite that are imported when the code runs, be it lazily."""
     for node in ast.iter_child_nodes(tree):
         if runs_for_types_only(node):
+            assert isinstance(node, ast.If)
+            for statement in node.orelse:
+                yield from own_imports(statement)
             continue
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazily":
+            yield ast.literal_eval(node.args[0])
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("prefectlite"))
         elif isinstance(node, ast.ImportFrom):
@@ -165,7 +183,7 @@ def test_graphene_stays_in_the_api() -> None:
 def test_only_results_and_storage_unpickle() -> None:
     # `state` tries whether an exception can be pickled, `caching` hashes the bytes; neither unpickles. The serializers are
     # the results' own; they stand lower only because a Parameter says that its values are JSON.
-    rooms = ("results.", "storage.", "engine.", "executors.", "serializers", "state", "language.caching")
+    rooms = ("results.", "storage.", "engine.", "executors.", "serializers", "pickles", "state", "language.caching")
     allowed = tuple(f"prefectlite.{room}" for room in rooms)
     assert all(module.startswith(allowed) for module in third_party("pickle") | third_party("cloudpickle"))
 

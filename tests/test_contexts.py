@@ -313,6 +313,6 @@ def test_the_settings_file_says_what_is_there_at_first(tmp_path: Path) -> None:
 def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("prot = 1", encoding="utf-8")
-    code = "from prefectlite import context, task; context.__class__; task(lambda: 1)"
+    code = "from prefectlite import Flow, context, task; context.__class__"
     environ = {**os.environ, "PREFECTLITE_CONFIG": str(path)}
     subprocess.run([sys.executable, "-c", code], env=environ, check=True)

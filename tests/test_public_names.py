@@ -21,6 +21,14 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = prefectlite.Flo
 
 
+def test_the_settings_in_force_are_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECTLITE_PORT", "9000")
+    assert prefectlite.config.port == 9000
+    monkeypatch.setenv("PREFECTLITE_PORT", "9001")
+    assert prefectlite.config.port == 9001
+    assert "config" in dir(prefectlite)
+
+
 def test_names_are_what_they_say_in_whatever_order_modules_are_imported() -> None:
     code = "import prefectlite.flow, prefectlite.contexts, prefectlite.runtime; from prefectlite import *;" + (
         "assert callable(task) and callable(Flow) and callable(context) and hasattr(triggers, 'all_successful'), task"

@@ -41,6 +41,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "max_map_children": (1, 2),
     "worker_processes": (2, 4),
     "blocked_loop_seconds": (0.0, 2.5),
+    "cancel_patience": (0.0, 2.5),
     "run_on_schedule": (False, False),
     "eager_edge_validation": (True, True),
     "checkpointing": (False, False),

@@ -52,11 +52,12 @@ class FlowRunExecution:
         self.error: BaseException | None = None
         self.wanted: BaseException | None = None  # an error of a task's own that is to be raised outside
         self._patience, self._max_children = around.settings.cancel_patience, around.settings.max_map_children
-        self._plan = Plan(request.graph, request.task_ids, request.options.task_values)
+        executor = request.options.executor or request.graph.executor
+        self._plan = Plan(request.graph, request.task_ids, request.options.task_values, executor)
         self.units: dict[Task, Unit] = {task: Unit(node) for task, node in self._plan.nodes.items()}
         self._handlers: dict[Task, Handlers] = {}
         self._recorded = Recorded(request.recorded)
-        self._lanes = Lanes(request.options.executor or request.graph.executor, around.settings.max_coroutines)
+        self._lanes = Lanes(executor, around.settings.max_coroutines)
         self._pauses = Pauses(self.flow_run_id, around.orders, around.clock, request.options.prompt)
         self._crew = Crew(self.fail)
         self._fill_due = False
@@ -223,7 +224,7 @@ class FlowRunExecution:
         return True
 
     async def _enter_given(self, unit: Unit, state: State) -> None:
-        await commit(self, unit, state, self.caller.record(unit, state.result) if state.is_successful() else None)
+        await commit(self, unit, state, self.caller.outcomes.record(unit, state.result) if state.is_successful() else None)
         self._progress.settle(unit)
 
     async def _run_to_end(self, unit: Unit) -> None:

@@ -59,7 +59,7 @@ class Host:
             return Cancelled(_NOT_RUN, {})
         around = self._around
         values = run_values(graph, run, parameters, context, around.clock)
-        values["checkpointing"] = around.settings.checkpointing
+        values["checkpointing"], values["config"] = around.settings.checkpointing, around.settings
         active_log.set(LogSink(around.run_log, around.clock, run.id))
         active_clock.set(around.clock)
         enter_values(values)
@@ -104,8 +104,9 @@ class Host:
             execution.interrupt()
 
     def close(self) -> None:
-        """Let go of the worker threads."""
+        """Let go of the worker threads and processes."""
         self._around.caller.close()
+        self._around.watchdog.close()
 
     async def _claim(self, run: FlowRunRow, takeover_from: str | None) -> int | None:
         """The lease with which `run` may be executed, now Running; None where it was cancelled before."""
@@ -134,7 +135,8 @@ class Host:
         self._executions[request.flow_run_id] = execution
         self._idle.clear()
         try:
-            return await self._ended_as(execution, request.graph), execution.wanted
+            with self._around.watchdog.watching():
+                return await self._ended_as(execution, request.graph), execution.wanted
         finally:
             del self._executions[request.flow_run_id]
             if not self._executions:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from prefectlite.engine.units import Unit
+from prefectlite.language.executor import Executor
+from prefectlite.language.task import Task
 
 
 class Lane:
@@ -42,14 +43,13 @@ class Lanes:
     execute at once; `most` holds for both where it does not. A task with an `executor` of its own has a lane of its own.
     """
 
-    def __init__(self, executor: Any, most: int) -> None:
-        workers = getattr(executor, "workers", None)
-        coroutines = getattr(executor, "coroutines", None)
+    def __init__(self, executor: Executor | None, most: int) -> None:
+        workers, coroutines = (executor.workers, executor.coroutines) if executor is not None else (None, None)
         self._plain = Lane(workers or most)
-        one_at_all = workers == 1 and coroutines in (None, 1)
-        self._async = self._plain if one_at_all else Lane(coroutines or most)
-        self._own: dict[Any, Lane] = {}
-        self._all = [self._plain] if one_at_all else [self._async, self._plain]
+        together = executor is not None and executor.one_by_one
+        self._async = self._plain if together else Lane(coroutines or most)
+        self._own: dict[Task, Lane] = {}
+        self._all = [self._plain] if together else [self._async, self._plain]
 
     def add(self, units: Iterable[Unit]) -> None:
         """Units that wait for nothing but a place; of those added together the last is the first to get one."""
@@ -63,8 +63,7 @@ class Lanes:
         if task.executor is None:
             return general
         if task not in self._own:
-            limits = (getattr(task.executor, "coroutines", None), getattr(task.executor, "workers", None))
-            size = (limits[0] or limits[1]) if task.is_async else limits[1]
+            size = task.executor.coroutines or task.executor.workers if task.is_async else task.executor.workers
             self._own[task] = general if size is None else Lane(size, general)
             if size is not None:
                 self._all.append(self._own[task])

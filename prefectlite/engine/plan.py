@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from prefectlite.language.executor import Executor
 from prefectlite.language.graph import Edge, Graph
 from prefectlite.language.task import Task
 
@@ -15,6 +16,7 @@ class Node:
     __slots__ = (
         "constants",
         "edges",
+        "executor",
         "is_mapped",
         "is_resource",
         "on_expanded",
@@ -31,6 +33,7 @@ class Node:
         self.task, self.slug, self.task_id, self.edges, self.constants = task, slug, task_id, edges, constants
         self.is_mapped = any(edge.mapped for edge in edges)
         self.is_resource = task.is_resource_setup or task.is_resource_cleanup
+        self.executor = task.executor
         self.timeout = task.timeout
         self.values: dict[str, Any] = {}  # of `prefectlite.context`, for this task alone
         self.waits_for = len(edges)
@@ -41,13 +44,16 @@ class Node:
 class Plan:
     """The nodes of a graph, each after those it waits for."""
 
-    def __init__(self, graph: Graph, task_ids: dict[str, str], task_values: Mapping[Task, dict[str, Any]]) -> None:
+    def __init__(
+        self, graph: Graph, task_ids: dict[str, str], task_values: Mapping[Task, dict[str, Any]], executor: Executor | None
+    ) -> None:
         self.nodes: dict[Task, Node] = {}
         for task in graph.sorted_tasks():
             slug = graph.slugs[task]
             edges = graph.incoming(task)
             node = Node(task, slug, task_ids[slug], edges, graph.constants.get(task, {}))
             node.values = task_values.get(task, node.values)
+            node.executor = task.executor or executor
             self.nodes[task] = node
             for edge in edges:
                 upstream = self.nodes[edge.upstream_task]

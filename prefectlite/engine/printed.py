@@ -95,7 +95,9 @@ def _log(lines: Iterable[str]) -> None:
     try:
         for line in lines:
             # Made by hand: `_logger.info` would look through the stack for who called, and find this module.
-            record = _logger.makeRecord(_logger.name, logging.INFO, "<stdout>", 0, line, (), None)
+            # A lone surrogate, which no handler can write, is spelt out.
+            text = line if line.isascii() else line.encode("utf-8", "backslashreplace").decode("utf-8")
+            record = _logger.makeRecord(_logger.name, logging.INFO, "<stdout>", 0, text, (), None)
             record.printed = True
             _logger.handle(record)
     finally:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from prefectlite.language.executor import Executor
 from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
 from prefectlite.records import TaskRunRow
@@ -16,7 +17,7 @@ from prefectlite.states import State
 class RunOptions(msgspec.Struct, frozen=True):
     """How a flow run is executed, as its caller may choose."""
 
-    executor: Any = None  # a description from prefectlite.executors
+    executor: Executor | None = None
     task_states: Mapping[Task, State] = {}  # in which tasks begin; finished ones are not run
     task_values: Mapping[Task, dict[str, Any]] = {}  # additional values of `prefectlite.context` for single tasks
     task_handlers: Sequence[Callable[..., Any]] = ()  # state handlers beside those of the tasks

@@ -11,7 +11,7 @@ from prefectlite.clock import Clock, to_micros
 from prefectlite.contexts import active_log, context, current_values
 from prefectlite.engine.printed import stdout_logged as stdout_logged
 from prefectlite.ids import new_id
-from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME
+from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME, get_logger
 from prefectlite.orchestrator.protocols import RunLog
 from prefectlite.records import LogRow
 from prefectlite.settings import Settings
@@ -73,7 +73,7 @@ def _is_for_people(record: logging.LogRecord) -> bool:
     """Whether the terminal should show it: not what it shows anyway, nor, unless asked for, that all goes well."""
     if "printed" in record.__dict__:
         return False
-    return _is_stored(record) or logging.getLogger(ROOT_NAME).getEffectiveLevel() <= logging.DEBUG
+    return _is_stored(record) or get_logger().getEffectiveLevel() <= logging.DEBUG
 
 
 def _is_stored(record: logging.LogRecord) -> bool:
@@ -84,11 +84,11 @@ def _is_stored(record: logging.LogRecord) -> bool:
 class _Place:
     """A logger with our handlers on it, for as long as any session wants them there."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, console_wanted: bool) -> None:
         self._logger = logging.getLogger(name)
         self.sessions = 0
         self._handlers: list[logging.Handler] = [_handler]
-        if not self._logger.hasHandlers():
+        if console_wanted and not self._logger.hasHandlers():
             console = logging.StreamHandler()
             console.addFilter(_is_for_people)
             console.setFormatter(logging.Formatter(settings.log_format, settings.log_datefmt))
@@ -121,9 +121,10 @@ def logging_installed(settings: Settings) -> Iterator[None]:
     """
     names = dict.fromkeys((*settings.extra_loggers, ROOT_NAME))
     with _lock:
+        console_wanted = not get_logger().hasHandlers()  # else somebody shows them: the application, or `prefectlite run`
         for name in names:
             if name not in _places:
-                _places[name] = _Place(name, settings)
+                _places[name] = _Place(name, settings, console_wanted)
             _places[name].sessions += 1
         _handler.attributes = tuple(dict.fromkeys((*_handler.attributes, *settings.log_attributes)))
     try:

@@ -12,6 +12,7 @@ from prefectlite.settings import Settings
 
 if TYPE_CHECKING:
     from prefectlite.engine.calling import Caller
+    from prefectlite.engine.watchdog import Watchdog
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -24,3 +25,4 @@ class Surroundings(msgspec.Struct, frozen=True):
     clock: Clock
     settings: Settings
     caller: Caller
+    watchdog: Watchdog

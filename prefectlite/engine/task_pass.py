@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from prefectlite.contexts import enter_values
 from prefectlite.engine.caching import cached_now, cached_outcome, default_cache_key
-from prefectlite.engine.calling import Call, Outcome
 from prefectlite.engine.expansion import SKIP_MESSAGE
 from prefectlite.engine.handlers import EndRun
+from prefectlite.engine.outcomes import Call, Outcome
 from prefectlite.engine.run_logs import stdout_logged
 from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
@@ -79,7 +79,7 @@ class TaskPass:
             return outcome.result
         if not state.is_successful() or not state.has_result or isinstance(state.result, StateSignal):
             return None
-        return self._execution.caller.record(self._unit, state.result)
+        return self._execution.caller.outcomes.record(self._unit, state.result)
 
     # -- 1: where it stands -----------------------------------------------------------------------------------------------
 
@@ -212,7 +212,9 @@ class TaskPass:
 
     def _record_of_round(self) -> ResultRecord | None:
         """What the last round of a loop gave, so that a process that goes on from here has it."""
-        return None if self._unit.round is None else self._execution.caller.record(self._unit, self._unit.round.result)
+        return (
+            None if self._unit.round is None else self._execution.caller.outcomes.record(self._unit, self._unit.round.result)
+        )
 
     # -- 3: the user's code -----------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ SMALL = 128 * 1024
 #: Buffers from this size on are given memory of their own, which nobody has to fill with zeros first.
 LARGE = 1024 * 1024
 _HEADER = struct.Struct(">cIQ")  # kind, number of buffers, size of the pickle
-_BUFFER = struct.Struct(">Q?")  # size, whether it is read-only
+_BUFFER = struct.Struct(">Q")  # its size
 # The modules of flows that were loaded from files: no other process could import them by their name.
 _FLOW_FILES = "prefectlite_flow_"
 
@@ -77,7 +77,7 @@ class Channel:
         """Send `value`, which may be packed already. Raises ChannelClosed."""
         packed = value if isinstance(value, Packed) else Packed(value)
         head = [_HEADER.pack(kind, len(packed.buffers), packed.size)]
-        head += [_BUFFER.pack(buffer.nbytes, buffer.readonly) for buffer in packed.buffers]
+        head += [_BUFFER.pack(buffer.nbytes) for buffer in packed.buffers]
         parts = [*packed.buffers, *packed.parts]
         if packed.size <= SMALL and not packed.buffers:
             parts = [b"".join(head + packed.parts)]
@@ -93,8 +93,8 @@ class Channel:
     def receive(self) -> tuple[bytes, Any]:
         """The next message: its kind and value. Raises ChannelClosed, or Unreadable; the one after that can be received."""
         kind, count, size = _HEADER.unpack(self._exactly(_HEADER.size))
-        sizes = [_BUFFER.unpack(self._exactly(_BUFFER.size)) for _ in range(count)]
-        buffers = [self._buffer(length, readonly) for length, readonly in sizes]
+        sizes = [_BUFFER.unpack(self._exactly(_BUFFER.size))[0] for _ in range(count)]
+        buffers = [self._buffer(each) for each in sizes]
         rest = _Rest(self, size)
         try:
             if size <= SMALL:
@@ -136,12 +136,12 @@ class Channel:
                 raise ChannelClosed("end of file")
             view = view[count:]
 
-    def _buffer(self, size: int, readonly: bool) -> memoryview:
+    def _buffer(self, size: int) -> mmap.mmap | bytearray:
         private = size >= LARGE and hasattr(mmap, "MAP_PRIVATE")
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) if private else bytearray(size)
-        view = memoryview(memory)
-        self._fill(view)
-        return view.toreadonly() if readonly else view
+        with memoryview(memory) as view:
+            self._fill(view)
+        return memory
 
 
 class _Rest:

@@ -6,6 +6,8 @@ import ctypes
 import sys
 from types import CodeType, FrameType
 
+_TAKING_LOCKS = ("acquire", "release", "handle", "_acquireLock", "_releaseLock")
+
 
 class Interrupted(BaseException):
     """Raised inside a job that was abandoned, at its next Python instruction."""
@@ -23,16 +25,27 @@ def interrupt(thread: int, outermost: CodeType) -> bool:
 
 
 def _is_harmless(frame: FrameType | None, outermost: CodeType) -> bool:
-    """Not where the code that the user's code has called is ours, or `logging`'s, or the import system's: these hold locks,
-    and an exception between taking one and the `try` that releases it would leave it taken for ever.
+    """Whether an exception may be raised at `frame`; it will be, at this very place, before the thread does anything else.
+
+    Not while it takes a lock of `logging`'s or of the import system's: that would stay taken for ever. And not while it is
+    in our own code, called by the user's.
     """
-    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+    if frame is None:
+        return True
+    innermost = frame.f_code
+    if innermost.co_filename.startswith("<frozen importlib"):
+        return False
+    if innermost.co_name in _TAKING_LOCKS and _room(frame) == "logging":
         return False
     ours = False
     while frame is not None and frame.f_code is not outermost:
-        room = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if room == "logging" or (ours and room != "prefectlite"):
+        if _room(frame) == "prefectlite":
+            ours = True
+        elif ours:
             return False
-        ours = ours or room == "prefectlite"
         frame = frame.f_back
     return True
+
+
+def _room(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]

@@ -41,7 +41,10 @@ class Call(NamedTuple):
 
 
 class ProcessJob:
-    """A call on its way. `result` is its outcome; `begun`, if asked for, when a worker process has it in hand."""
+    """A call on its way. `result` is its outcome; `begun`, if asked for, when a worker process has it in hand.
+
+    To cancel `result` is to abandon the job.
+    """
 
     __slots__ = ("_lock", "_process", "begun", "is_stopped", "job", "result")
 
@@ -137,6 +140,8 @@ class ProcessPool:
 
     def _over(self, job: ProcessJob, result: asyncio.Future[Any]) -> None:
         self._jobs.discard(job)
+        if result.cancelled():  # whoever did it: nobody else will stop it
+            self.abandon(job)
         if job.begun is not None and not job.begun.done():  # nobody may wait for it for ever
             if result.cancelled():
                 job.begun.cancel()
@@ -183,7 +188,7 @@ class ProcessPool:
                 raise SerializationError(f"{call.owner}: what came of it cannot be read back here: {error}") from error
             except ChannelClosed:
                 job.leave()
-                how = self._end(process)
+                how = self._end(process, is_asked=False)
                 if begun or was_new or job.is_stopped:
                     raise WorkerDied(f"{call.owner}: its worker process {how}") from None
                 continue  # it ended while it was idle: what it was sent has not begun
@@ -214,9 +219,9 @@ class ProcessPool:
         if not keep:
             self._end(process)
 
-    def _end(self, process: WorkerProcess) -> str:
+    def _end(self, process: WorkerProcess, is_asked: bool = True) -> str:
         try:
-            return process.end()
+            return process.end(is_asked)
         finally:
             self._gone()
 

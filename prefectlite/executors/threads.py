@@ -60,6 +60,13 @@ def stopped_by(stop: Callable[[], None]) -> Iterator[None]:
             job.stop, job.is_stoppable = None, False
 
 
+def end_if_abandoned() -> None:
+    """On a worker thread: raise Interrupted if its job was abandoned. For places where that does no harm."""
+    job: Job | None = getattr(_here, "job", None)
+    if job is not None and job.lost:
+        raise Interrupted
+
+
 class Job:
     """One function on its way through the pool. `result` is its outcome; `begun`, if asked for, when a worker took it."""
 
@@ -240,7 +247,7 @@ class ThreadPool:
                 return
             if interrupt(job.thread, ThreadPool._execute.__code__):
                 return
-        self._loop.call_later(again, self._interrupt, job, min(2 * again, 0.25))
+        self._loop.call_later(again, self._interrupt, job, min(2 * again, 0.1))
 
     def _call_loop(self, callback: Callable[..., Any], *args: Any) -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more

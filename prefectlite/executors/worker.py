@@ -203,8 +203,9 @@ def _lines_sent(channel: Channel, request: Request) -> Iterator[None]:
 
 
 def _end_with_the_other_side(lifeline: int, busy: threading.Event) -> None:
-    while os.read(lifeline, 1):
-        pass
+    with suppress(OSError):  # a task closed it
+        while os.read(lifeline, 1):
+            pass
     if not busy.is_set():  # it ends by itself, unless something that a task left behind keeps it
         threading.Event().wait(FAREWELL)
     if os.getpgrp() == os.getpid():

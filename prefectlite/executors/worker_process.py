@@ -70,15 +70,17 @@ class WorkerProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
 
-    def end(self) -> str:
-        """See to it that it has ended, and what it has started; how it came to its end."""
-        self.hang_up()
-        killed = not self._is_over()
+    def end(self, is_asked: bool = True) -> str:
+        """See to it that it has ended, and what it has started; how it came to its end, if it was not asked."""
+        if is_asked:
+            self.hang_up()
+        over = self._is_over()
         with self._ending:
             self._kill_group()  # as long as nobody has asked for its end, its number cannot be another's
             code = self._process.wait()
             self._ended = True
-        return "closed its connection" if killed else _told(code)
+        self.hang_up()
+        return _told(code) if over else "closed its connection"
 
     def _is_over(self) -> bool:
         """Whether it ends within the time it is given; its number is still taken then."""

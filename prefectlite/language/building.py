@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prefectlite.language.task import Task
 
 
-def graph_for(flow: Graph | None, task: Task | None = None) -> Graph:
+def graph_for(task: Task | None, flow: Graph | None) -> Graph:
     """`flow`, else the flow inside whose `with` block this code runs.
 
     Raises FlowError when there is neither; it tells how to run the code of `task`, if that is what was called.

@@ -60,12 +60,6 @@ class Set(_Collection):
     async def run(self, **members: Any) -> set[Any]:
         return set(members.values())
 
-    def bind(self, *members: Any, flow: Graph | None = None, **kwargs: Any) -> Self:
-        """This very task, bound to these members in the flow being written (or `flow`)."""
-        # A set has no order of its own: without one, every process would build another graph of the same code.
-        place = {task: number for number, task in enumerate(building.graph_for(flow, self).slugs)}
-        return super().bind(*sorted(members, key=lambda member: place.get(member, len(place))), flow=flow, **kwargs)
-
 
 def _number(key: str) -> int:
     return int(key.removeprefix("arg_"))
@@ -87,7 +81,7 @@ def make_known() -> None:
         {
             list: lambda value, flow: _generated(List()).bind(*value, flow=flow),
             tuple: lambda value, flow: _generated(Tuple()).bind(*value, flow=flow),
-            set: lambda value, flow: _generated(Set()).bind(*value, flow=flow),
+            set: lambda value, flow: _generated(made := Set()).bind(*_in_order(value, made, flow), flow=flow),
             dict: lambda value, flow: _generated(Dict()).bind(list(value.keys()), list(value.values()), flow=flow),
         }
     )
@@ -96,3 +90,9 @@ def make_known() -> None:
 def _generated(task: Task) -> Task:
     task.auto_generated = True
     return task
+
+
+def _in_order(members: set[Any], task: Task, flow: Graph | None) -> list[Any]:
+    # A set has no order of its own: without one, every process would build another graph of the same code.
+    place = {task: number for number, task in enumerate(building.graph_for(task, flow).slugs)}
+    return sorted(members, key=lambda member: place.get(member, len(place)))

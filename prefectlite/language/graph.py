@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from prefectlite.contexts import active_case, active_resource, inside_apply_map
+from prefectlite.contexts import active_case, active_resource, context, inside_apply_map
 from prefectlite.errors import FlowError, FlowValidationError
 from prefectlite.language.building import as_task, is_task
 from prefectlite.language.edge import Edge as Edge
+from prefectlite.language.executor import Executor
 from prefectlite.language.slugs import Slugs
 from prefectlite.language.topology import Topology
 
@@ -28,7 +29,7 @@ class Graph(Topology):
     """
 
     # What a run of it goes by, beside its tasks and edges; a Flow has them set.
-    executor: Any = None
+    executor: Executor | None = None
     result: Any = None
     state_handlers: Sequence[Callable[..., Any]] = ()
     terminal_state_handler: Callable[..., Any] | None = None
@@ -41,6 +42,7 @@ class Graph(Topology):
         self.made: dict[Task, None] = {}  # tasks made while this graph was being written, except those copied since
         self._slug_book = Slugs()
         self._reference_tasks: tuple[Task, ...] = ()
+        self._validates_edges = context.config.eager_edge_validation
         self.revision = 0  # grows with every change, so that what is derived from the graph can be kept until then
 
     def __repr__(self) -> str:
@@ -88,10 +90,13 @@ class Graph(Topology):
         """A new edge, as `Edge` describes it; both tasks join the graph if they were not part of it.
 
         A constant with a key that is neither mapped nor flattened joins `constants` instead. Raises FlowError if the
-        argument is bound already; with `validate` also for a cycle, and TypeError for a key that the task does not take.
+        argument is bound already; with `validate` (None: as the setting `eager_edge_validation` says) also for a cycle, and
+        TypeError for a key that the task does not take.
         """
         if mapped:
             self._refuse_mapping()
+        if validate is None:
+            validate = self._validates_edges
         edge = Edge(upstream_task, downstream_task, key, mapped, flattened, self)
         upstream, downstream = edge.upstream_task, edge.downstream_task
         if downstream.is_parameter:

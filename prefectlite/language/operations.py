@@ -44,7 +44,7 @@ class Operations:
 
     def set_downstream(self, task: Any, flow: Graph | None = None, key: str | None = None, mapped: bool = False) -> Self:
         """Let `task` wait for this one, and receive its result as `key` if one is given."""
-        graph = building.graph_for(flow)
+        graph = building.graph_for(None, flow)
         building.as_task(task, graph).set_upstream(self, graph, key, mapped)
         return self
 
@@ -61,7 +61,7 @@ class Operations:
 
         With `mapped` it runs once per element of what it waits for.
         """
-        graph = building.graph_for(flow)
+        graph = building.graph_for(None, flow)
         graph.set_dependencies(self, upstream_tasks, downstream_tasks, keyword_tasks, mapped, validate)
         return self
 

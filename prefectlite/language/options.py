@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from prefectlite.contexts import context
 from prefectlite.errors import FlowError
+from prefectlite.language.caching import duration_only, never_use
 from prefectlite.language.callbacks import handlers_of
 from prefectlite.language.delays import KeptDelay, RetryDelay, duration, kept_delay
 
@@ -77,9 +78,12 @@ def tags_of(tags: Iterable[str] | None) -> set[str]:
     """These tags and those of the `with tags(...)` blocks around. Raises TypeError for what are no tags."""
     if isinstance(tags, str):
         raise TypeError("Tags should be a set of tags, not a string.")
-    chosen = set(tags or ()) | set(context.get("tags") or ())
-    if wrong := [tag for tag in chosen if not isinstance(tag, str)]:
-        raise TypeError(f"Tags must be text, not {wrong[0]!r}")
+    chosen = set(tags or ())
+    if around := context.get("tags"):
+        chosen.update(around)
+    for tag in chosen:
+        if not isinstance(tag, str):
+            raise TypeError(f"Tags must be text, not {tag!r}")
     return chosen
 
 
@@ -87,7 +91,9 @@ def retries(
     name: str, max_retries: int | None, retry_delay: Any, retry_on: Any
 ) -> tuple[int, KeptDelay, set[type[Exception]] | None]:
     """Number, delay and exception types of the retries of the task `name`. Raises FlowError or TypeError, naming it."""
-    number = max_retries or 0
+    number = context.config.task_max_retries if max_retries is None else max_retries
+    if number and retry_delay is None:
+        retry_delay = context.config.task_retry_delay
     if not isinstance(number, int):
         raise TypeError(f"Task {name!r}: `max_retries` must be a whole number, not {max_retries!r}")
     if not 0 <= number <= _MOST_RETRIES:
@@ -125,6 +131,8 @@ def _exception_types(name: str, retry_on: Any) -> set[type[Exception]] | None:
 def seconds(name: str, timeout: timedelta | float | None) -> float | None:
     """The timeout of the task `name` in seconds, a whole number if it is one. Raises FlowError or TypeError, naming it."""
     if timeout is None:
+        timeout = context.config.task_timeout
+    if timeout is None:
         return None
     length = duration(timeout, f"The `timeout` of task {name!r}")
     if length <= timedelta(0):
@@ -138,7 +146,7 @@ def caching(
 ) -> tuple[timedelta | None, Callable[..., bool] | None]:
     """How long results of the task `name` can be used again, and what decides it. Raises TypeError or FlowError."""
     function(cache_validator, f"The `cache_validator` of task {name!r}")
-    if cache_for is None and cache_validator is not None:
+    if cache_for is None and cache_validator not in (None, never_use):
         warnings.warn(
             "cache_validator provided without specifying cache expiration (cache_for); this Task will not be cached."
             f" Give `cache_for` to task {name!r}",
@@ -146,7 +154,7 @@ def caching(
             stacklevel=4,
         )
     length = None if cache_for is None else duration(cache_for, f"The `cache_for` of task {name!r}")
-    return length, cache_validator
+    return length, cache_validator or (never_use if cache_for is None else duration_only)
 
 
 def result_at(result: Any, target: Any) -> Any:

@@ -14,6 +14,7 @@ from prefectlite.language.delays import KeptDelay
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
 from prefectlite.language.task import Task
+from prefectlite.version import __version__
 
 
 def serialize(graph: Graph) -> dict[str, Any]:
@@ -50,6 +51,19 @@ def serialize(graph: Graph) -> dict[str, Any]:
         "parameters": [_parameter(task) for task in sorted(graph.parameters(), key=lambda task: task.name)],
         "tasks": tasks,
         "edges": sorted(edges, key=lambda e: (e["upstream"], e["downstream"], e["key"] or "", e["mapped"])),
+    }
+
+
+def serialized_flow(flow: Any) -> dict[str, Any]:
+    """All of a flow, its reference tasks and what it is run with included."""
+    return {
+        **serialize(flow),
+        "type": f"{type(flow).__module__}.{type(flow).__qualname__}",
+        "reference_tasks": sorted(flow.slugs[task] for task in flow.reference_tasks()),
+        "schedule": None if flow.schedule is None else _shown(flow.schedule),
+        "run_config": None if flow.run_config is None else _shown(flow.run_config),
+        "storage": None if flow.storage is None else _shown(flow.storage),
+        "__version__": __version__,
     }
 
 

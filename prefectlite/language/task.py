@@ -217,7 +217,7 @@ class Task(Operations):
 
         Raises TypeError for arguments that `run` does not take, FlowError for one that is bound already.
         """
-        graph = building.graph_for(flow, self)
+        graph = building.graph_for(self, flow)
         arguments = signature.bind_arguments(self._signature, self.name, args, kwargs)
         self.tags = options.tags_of(self.tags)
         graph.set_dependencies(self, upstream_tasks, keyword_tasks=arguments, mapped=mapped)

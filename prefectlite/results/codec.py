@@ -5,10 +5,10 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-import cloudpickle
 import msgspec
 
 from prefectlite.errors import SerializationError
+from prefectlite.pickles import pickled
 from prefectlite.records import ResultRecord
 
 NONE = ResultRecord("none", None)
@@ -36,7 +36,7 @@ def encode(value: Any, limit: int) -> ResultRecord:
         except UnicodeEncodeError:
             pass  # a lone surrogate: pickle keeps it
     try:
-        data = cloudpickle.dumps(value)
+        data = pickled(value)
     except Exception as error:
         raise SerializationError(f"a value of type {type(value).__qualname__} cannot be written down: {error}") from error
     return _bounded("cloudpickle", data, limit)

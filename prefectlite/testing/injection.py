@@ -32,7 +32,7 @@ def injecting(flow: Graph, stand_ins: Mapping[Task | str, Any]) -> Iterator[None
 
     A value is what the task returns; an exception (or its class) or a signal is raised; a function, plain or async, is
     called with the task's arguments; in a state the task ends at once. `PerChild([...])` has one of these for each child of
-    a mapped task; anything else holds for every child. All else is as ever: triggers, retries, caches, handlers, results. A name
+    a mapped task; anything else holds for every child. Triggers, retries, caches, handlers and results are as ever. A name
     stands for all tasks that have it. Raises FlowError for a task that the flow does not have.
     """
     chosen = {task: stand_in for key, stand_in in stand_ins.items() for task in _tasks(flow, key)}

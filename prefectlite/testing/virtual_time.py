@@ -57,6 +57,15 @@ class VirtualClock:
         """Let time pass by hand: everything that is due until then goes on, in order."""
         self._go_to(self._elapsed + seconds)
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """In this block it stands still, whatever waits: for a test that prepares something, or works beside its runs."""
+        work = Work(self.workload)
+        try:
+            yield
+        finally:
+            work.end()
+
     async def sleep(self, seconds: float) -> None:
         """Return when `seconds` have passed on this clock (at once, but not before the loop had a turn, for none)."""
         if seconds <= 0:

@@ -30,7 +30,7 @@ def double(number: int) -> int:
 
 
 with Flow("doubling") as doubling:
-    size = Parameter("size", default=3)
+    size = Parameter("size", default=3)()
     double.map(numbers())
 
 

@@ -247,6 +247,11 @@ def test_the_console_shows_everything_to_those_who_look_for_bugs(tmp_path: Path)
     assert output(tmp_path, LOG_LEVEL="WARNING")[1] == ["to stderr"]
 
 
+def test_even_the_root_logger_can_have_part_in_it(tmp_path: Path) -> None:
+    _, stderr = output(tmp_path, LOG_FORMAT="%(message)s", EXTRA_LOGGERS="root,other")
+    assert stderr == ["told speak-1", "of others", "to stderr"]
+
+
 def test_an_application_with_handlers_of_its_own_gets_no_console(lines: Lines, capsys: pytest.CaptureFixture[str]) -> None:
     own = logging.StreamHandler(io.StringIO())
     get_logger().addHandler(own)

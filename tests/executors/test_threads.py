@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
+import io
+import logging
+import random
 import subprocess
 import sys
 import threading
@@ -14,7 +18,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from prefectlite.executors.threads import Interrupted, ThreadPool
+from prefectlite.executors import threads as module
+from prefectlite.executors.threads import Interrupted, OwnThread, ThreadPool, end_if_abandoned, stopped_by, waiting_for
+from prefectlite.results import codec
 
 Pools = Callable[[int], ThreadPool]
 PATIENCE = 10  # seconds; nothing here waits that long unless it fails
@@ -339,6 +345,230 @@ async def test_cancelling_who_waits_does_not_stop_the_job(pool: Pools) -> None:
     waiting.cancel()
     go.set()
     await happened(over)
+
+
+@pytest.mark.asyncio
+async def test_a_dropped_job_keeps_nothing_while_it_waits(pool: Pools) -> None:
+    threads, go, used = pool(1), threading.Event(), Value()
+    blocking = threads.submit(lambda: go.wait(PATIENCE), tell_begin=True)
+    job = threads.submit(lambda used=used: None)  # type: ignore[misc]
+    threads.abandon(job)
+    gone = weakref.ref(used)
+    del used
+    assert gone() is None
+    go.set()
+    await blocking.result
+
+
+@pytest.mark.asyncio
+async def test_code_that_goes_on_is_reported(pool: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STUCK", 0.05)
+    threads, held, began, reported = pool(1), threading.Lock(), threading.Event(), list[str]()
+    held.acquire()
+    stuck = threads.submit(lambda: (began.set(), held.acquire()))
+    await happened(began)
+    threads.abandon(stuck, lambda: reported.append("stuck"))
+    began.clear()
+    ends = threads.submit(lambda: spin(began, threading.Event()))
+    await happened(began)
+    threads.abandon(ends, lambda: reported.append("ends"))
+    await asyncio.sleep(0.1)
+    assert reported == ["stuck"]
+    held.release()
+
+
+@pytest.mark.asyncio
+async def test_no_interruption_while_a_lock_of_loggings_is_taken(pool: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would come just after that, and the lock would be taken for ever."""
+    threads, began, over = pool(1), threading.Event(), threading.Event()
+    logger, handler, text = logging.getLogger("shared"), logging.StreamHandler(stream := io.StringIO()), list[str]()
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+
+    def work() -> None:
+        began.set()
+        logger.warning("something")
+        text.append(stream.getvalue())
+        spin(threading.Event(), over)
+
+    assert handler.lock is not None
+    with handler.lock:
+        job = threads.submit(work)
+        await happened(began)
+        await asyncio.sleep(0.02)  # it waits for the lock
+        threads.abandon(job)
+        assert await threads.submit(lambda: "next").result == "next"  # the place is free at once
+    await happened(over)
+    assert text == ["something\n"]
+    assert await asyncio.to_thread(lambda: handler.acquire() or handler.release()) is None
+
+
+@pytest.mark.asyncio
+async def test_no_interruption_of_our_own_code(pool: Pools) -> None:
+    threads, began, go, over, seen = pool(1), threading.Event(), threading.Event(), threading.Event(), list[str]()
+
+    class Slow:
+        def __reduce__(self) -> Any:
+            began.set()
+            while not go.is_set():
+                pass
+            return str, ()
+
+    def work() -> None:
+        seen.append(codec.encode(Slow(), 1_000).encoding)
+        spin(threading.Event(), over)
+
+    job = threads.submit(work)
+    await happened(began)
+    threads.abandon(job)
+    assert await threads.submit(lambda: "next").result == "next"
+    go.set()
+    await happened(over)
+    assert seen == ["cloudpickle"]
+
+
+@pytest.mark.asyncio
+async def test_a_stoppable_job_is_stopped_and_not_interrupted(pool: Pools) -> None:
+    before, threads, began, stop, over = workers(), pool(1), threading.Event(), threading.Event(), list[str]()
+
+    def work() -> None:
+        with stopped_by(stop.set):
+            began.set()
+            while not stop.is_set():
+                pass
+            over.append("in order")
+
+    job = threads.submit(work)
+    await happened(began)
+    threads.abandon(job)
+    threads.abandon(job)
+    assert await threads.submit(lambda: "next").result == "next"
+    assert over == ["in order"]
+    assert len(workers() - before) == 1  # the same one
+
+
+@pytest.mark.asyncio
+async def test_at_speed_no_place_is_lost(pool: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of every kind, abandoned at every moment."""
+    threads, before, dice = pool(8), workers(), random.Random(5)
+    logger = logging.getLogger("prefectlite.stress")
+    monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(io.StringIO())])
+    monkeypatch.setattr(logger, "propagate", False)
+
+    def spins() -> None:
+        spin(threading.Event(), threading.Event())
+
+    def logs() -> None:
+        while True:
+            logger.warning("still here")
+            end_if_abandoned()  # as the handler of a run's log does
+
+    def swallows() -> int:
+        for _ in range(3):
+            with contextlib.suppress(BaseException):
+                sum(range(20_000))
+        return 3
+
+    kinds: list[Callable[[], Any]] = [spins, logs, swallows, lambda: 4, lambda: time.sleep(0.001)]
+    for _ in range(60):
+        jobs = [threads.submit(dice.choice(kinds)) for _ in range(12)]
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0.001 * dice.randrange(3))
+        for job in jobs:
+            threads.abandon(job)
+        logger.warning("the loop is alive")
+    meeting = threading_barrier(8)
+    await asyncio.wait_for(asyncio.gather(*(threads.submit(meeting).result for _ in range(8))), PATIENCE)
+    for _ in range(500):  # the replaced ones go
+        if len(workers() - before) <= 8:
+            break
+        await asyncio.sleep(0.01)
+    assert len(workers() - before) <= 8
+
+
+def threading_barrier(parties: int) -> Callable[[], int]:
+    barrier = threading.Barrier(parties)
+    return lambda: barrier.wait(PATIENCE)
+
+
+# -- the end --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_closed_pool_takes_no_job(pool: Pools) -> None:
+    threads = pool(1)
+    threads.close()
+    threads.close()
+    with pytest.raises(RuntimeError, match="the thread pool is closed"):
+        threads.submit(lambda: None)
+
+
+@pytest.mark.asyncio
+async def test_threads_that_come_after_the_closing_end_too(pool: Pools) -> None:
+    threads, go, over = pool(1), threading.Event(), threading.Event()
+    mine = workers()
+
+    def wait() -> None:
+        with waiting_for(over.set):  # lets another worker come for the job that waits
+            go.wait(PATIENCE)
+
+    first, second = threads.submit(wait, tell_begin=True), threads.submit(go.set)
+    threads.close()
+    await asyncio.gather(first.result, second.result)
+    await asyncio.to_thread(ended, workers() - mine)
+
+
+@pytest.mark.asyncio
+async def test_an_operating_system_without_threads_to_give(pool: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, warned = pool(2), list[str]()
+    monkeypatch.setattr(module._logger, "warning", lambda text, *args: warned.append(text % args))
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    job = threads.submit(lambda: "late")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert "can't start new thread" in warned[0]
+    assert await threads.submit(lambda: "now").result == "now"
+    assert await job.result == "late"
+
+
+# -- a thread of one's own ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_own_thread_is_one_thread_for_all_jobs_in_their_order() -> None:
+    before, own, order = workers(), OwnThread(), list[int]()
+
+    def work(n: int) -> int:
+        order.append(n)
+        with waiting_for(lambda: None):  # a pool lets another worker run meanwhile
+            time.sleep(0.002)
+        return threading.get_ident()
+
+    jobs = [own.submit(lambda n=n: work(n)) for n in range(20)]  # type: ignore[misc]
+    assert len(set(await asyncio.gather(*(job.result for job in jobs)))) == 1
+    assert order == list(range(20))
+    mine = workers() - before
+    assert len(mine) == 1
+    own.close()
+    await asyncio.to_thread(ended, mine)
+
+
+@pytest.mark.asyncio
+async def test_another_own_thread_takes_over_after_an_abandoned_job() -> None:
+    own, began, over = OwnThread(), threading.Event(), threading.Event()
+    first = await own.submit(threading.get_ident).result
+    job = own.submit(lambda: spin(began, over))
+    await happened(began)
+    own.abandon(job)
+    await happened(over)
+    idents = {await own.submit(threading.get_ident).result for _ in range(3)}
+    assert len(idents) == 1
+    assert idents != {first}
+    own.close()
 
 
 # -- memory ---------------------------------------------------------------------------------------------------------------

@@ -32,17 +32,17 @@ def show(x: Any, **more: Any) -> Any:
 
 def test_the_flow_is_the_one_given_else_the_one_being_written() -> None:
     given = Flow("given")
-    assert graph_for(given, one) is given
+    assert graph_for(one, given) is given
     with Flow("outer") as outer:
-        assert graph_for(given, one) is given
-        assert graph_for(None, one) is outer
+        assert graph_for(one, given) is given
+        assert graph_for(one, None) is outer
         with Flow("inner") as inner:
-            assert graph_for(None, one) is inner
-        assert graph_for(None, one) is outer
+            assert graph_for(one, None) is inner
+        assert graph_for(one, None) is outer
     with pytest.raises(FlowError, match="Could not infer an active Flow context"):
-        graph_for(None, one)
+        graph_for(one, None)
     with pytest.raises(FlowError, match="No Flow was passed, and could not infer an active Flow context"):
-        graph_for(None)
+        graph_for(None, None)
     with pytest.raises(TypeError, match="`flow` must be a Flow, not 5"):
         one.bind(flow=5)
 

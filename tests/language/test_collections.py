@@ -127,3 +127,33 @@ def test_the_name_of_a_constant(value: Any, name: str) -> None:
     made = Constant(value)
     assert (made.name, made.value, made.run(), made.is_constant) == (name, value, value, True)
     assert Constant(value, name="mine").name == "mine"
+
+
+@pytest.mark.parametrize("kind", [List, Tuple, Set])
+def test_they_can_be_bound_to_members_by_hand(kind: type[Task]) -> None:
+    with Flow("f") as flow:
+        one = leaf(1)
+        bound = kind().bind(one, 2)
+        called = kind()(one, 2, upstream_tasks=[one])
+        with pytest.raises(TypeError, match=f"<Task: {kind.__name__}>: members have no names, so a cannot be given"):
+            kind()(a=1)
+        many = kind()([1, 2], mapped=True)
+    for made in (bound, called):
+        assert [edge.key for edge in flow.incoming(made) if edge.key] == ["arg_1"]
+        assert flow.constants[made] == {"arg_2": 2}
+        assert not made.auto_generated
+    assert [edge.mapped for edge in flow.incoming(many)] == [True]
+
+
+@pytest.mark.asyncio
+async def test_members_are_in_the_order_of_their_numbers() -> None:
+    assert await List().run(arg_1=1, arg_10=10, arg_2=2) == [1, 2, 10]
+    assert await Tuple().run(arg_10=10, arg_1=1, arg_2=2) == (1, 2, 10)
+
+
+def test_keys_are_a_constant_and_values_a_list() -> None:
+    with Flow("f") as flow:
+        made = as_task({"a": leaf(1), "b": 2})
+    assert [each.name for each in flow.slugs] == ["leaf", "Dict", "List"]
+    assert flow.constants[made] == {"keys": ["a", "b"]}
+    assert [edge.key for edge in flow.incoming(made)] == ["values"]

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
+import pickle
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import cloudpickle
 import pytest
 
-from prefectlite import Flow, Task, task, triggers
+from prefectlite import Flow, Task, context, task, triggers, unmapped
 from prefectlite.errors import FlowError
+from prefectlite.language.mapping import flatten
 from prefectlite.language.task import FunctionTask
 
 SECOND = timedelta(seconds=1)
@@ -108,6 +112,41 @@ def test_an_unknown_option_is_named() -> None:
         task(retries=3)(add.run)
 
 
+def test_a_task_decorated_once_more_warns_and_works() -> None:
+    with pytest.warns(UserWarning, match="A Task was passed as an argument to FunctionTask"):
+        again = task(add)
+    assert (again.name, again.run, again.required_inputs()) == ("add", add.run, ["x"])
+
+
+def test_a_decorated_function_keeps_its_looks() -> None:
+    assert (add.__name__, add.__module__, add.__qualname__) == ("add", __name__, "add")
+    named = task(name="other")(add.run)
+    assert (named.name, named.__doc__, named.__wrapped__) == ("other", "The sum.", add.run)
+
+
+def test_the_logger_has_the_name_of_the_task() -> None:
+    assert Add("mine").logger.name == "prefectlite.mine"
+    assert Add("mine").copy(name="yours").logger.name == "prefectlite.yours"
+    assert task(lambda: None).logger.name == "prefectlite.<lambda>"
+
+
+def test_the_constructor_of_a_subclass_has_to_call_ours() -> None:
+    class Mine(Task):
+        def __init__(self) -> None:
+            pass
+
+    with Flow("f"), pytest.raises(AttributeError):
+        Mine()()
+
+
+def test_a_task_survives_pickle() -> None:
+    restored = pickle.loads(cloudpickle.dumps(Add("a", tags=["x"], max_retries=1, retry_delay=[1, 2], nout=2)))
+    assert (restored.name, restored.tags, restored.delay_after(2), restored.nout) == ("a", {"x"}, 2 * SECOND, 2)
+    assert restored.run(1, 2) == 3
+    assert list(inspect.signature(restored).parameters)[:2] == ["x", "y"]
+    assert asyncio.run(pickle.loads(cloudpickle.dumps(wait)).run(3)) == 3
+
+
 # -- copying --------------------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +186,26 @@ def test_an_unknown_attribute_is_named() -> None:
 def test_the_slug_of_a_copy(args: dict[str, Any], slug: str | None) -> None:
     assert Add(slug="s").copy(**args).slug == slug
     assert Add().copy().slug is None
+
+
+def test_a_copy_loses_its_edges_with_a_warning() -> None:
+    words = (
+        r"^You are making a copy of a task that has dependencies on or to other tasks in the active flow context\. The copy"
+        r" will not retain those dependencies\."
+    )
+    with Flow("f") as flow:
+        first = add(1)
+        first.copy()  # a constant is no edge
+        second = add(first)
+        for bound in (first, second):
+            with pytest.warns(UserWarning, match=words):
+                copied = bound.copy()
+            assert copied not in flow.tasks
+            with pytest.warns(UserWarning, match=words):
+                assert flow.upstream_tasks(bound(3)) == set()
+    second.copy()
+    with Flow("another"):
+        second.copy()
 
 
 # -- calling --------------------------------------------------------------------------------------------------------------
@@ -242,7 +301,7 @@ def test_upstream_tasks() -> None:
 def test_one_upstream_task_is_not_a_list() -> None:
     with Flow("f"):
         one = add(1)
-        with pytest.raises(TypeError, match=r"write upstream_tasks=\[<Task: add>\]"):
+        with pytest.raises(TypeError, match=r"^Task is not iterable\. .*write upstream_tasks=\[<Task: add>\]"):
             add(2, upstream_tasks=one)
 
 
@@ -280,3 +339,60 @@ def test_mapping_takes_task_args() -> None:
     assert (many.name, many.timeout) == ("many", 1)
     assert many in flow.tasks
     assert add.name == "add"
+
+
+def test_a_mapped_copy_is_not_unpacked() -> None:
+    made = Add(nout=2)
+    with Flow("f"):
+        assert made.map([1]).nout is None
+        assert made.map([1], task_args={"nout": 3}).nout == 3
+        assert made(1).nout == made([1], mapped=True).nout == 2
+
+
+@pytest.mark.parametrize("value", [[1, 2], (1,), "abc", {"a": 1}, range(3)])
+def test_what_can_be_indexed_is_mapped_as_a_node(value: Any) -> None:
+    with Flow("f") as flow:
+        many = add.map(value)
+    (edge,) = flow.edges
+    assert (edge.upstream_task.value, edge.key, edge.mapped, flow.constants[many]) == (value, "x", True, {})
+
+
+def test_keywords_are_looked_at_when_it_runs() -> None:
+    with Flow("f") as flow:
+        add.map(x=5)
+        add.map(flatten(5))
+        add.map(unmapped(5), y=[1])
+    assert sorted((edge.key, edge.mapped, edge.flattened) for edge in flow.edges) == [
+        ("x", True, False),
+        ("x", True, True),
+        ("y", True, False),
+    ]
+
+
+def test_the_words_for_what_cannot_be_mapped() -> None:
+    with pytest.raises(TypeError, match=r"^Cannot map over unsubscriptable object of type <class 'int'>: 5\.\.\.$"):
+        add.map(5, flow=Flow("f"))
+    with pytest.raises(
+        TypeError, match=r"^Cannot map over unsubscriptable object of type <class 'generator'>: <generator\.\.\.$"
+    ):
+        add.map((x for x in []), flow=Flow("f"))
+
+
+def test_tasks_join_in_the_order_upstreams_then_arguments() -> None:
+    with Flow("f") as flow:
+        Add("outer").bind(x=Add("x"), y=[Add("y")], upstream_tasks=[Add("up")])
+    assert [each.name for each in flow.slugs] == ["outer", "up", "x", "List", "y"]
+
+
+def test_what_a_task_does_not_say_is_a_setting() -> None:
+    with context(config={"task_max_retries": 2, "task_retry_delay": 3.0, "task_timeout": 4.0}):
+        quiet, chatty = Task(), Task(max_retries=0, timeout=1)
+        other = Task(max_retries=1)
+    assert (quiet.max_retries, quiet.retry_delay, quiet.timeout) == (2, timedelta(seconds=3), 4)
+    assert (chatty.max_retries, chatty.retry_delay, chatty.timeout) == (0, None, 1)
+    assert (other.max_retries, other.retry_delay) == (1, timedelta(seconds=3))
+    with context(config={"eager_edge_validation": True}), Flow("eager") as flow:
+        a, b = Task("a"), Task("b")
+        flow.add_edge(a, b)
+        with pytest.raises(FlowError, match="Cycle found"):
+            flow.add_edge(b, a)

@@ -260,3 +260,14 @@ def test_another_encoding_is_named(record: ResultRecord) -> None:
 )
 def test_what_may_be_written_on_the_loop(value: Any, cheap: bool) -> None:
     assert is_cheap(value) is cheap
+
+
+def test_functions_that_use_the_context_are_kept() -> None:
+    from prefectlite import context
+
+    def name() -> Any:
+        return context.get("task_name")
+
+    record = encode(name, 100_000)
+    with context(task_name="reader"):
+        assert decode(record)() == "reader"

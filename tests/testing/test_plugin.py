@@ -47,7 +47,7 @@ def test_failure(prefectlite_database, prefectlite_clock, prefectlite_injecting)
 def test_a_project_has_the_fixtures(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_report.py").write_text(TEST)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "."]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "3 passed" in done.stdout, done.stdout
 
