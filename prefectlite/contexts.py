@@ -29,6 +29,9 @@ active_log: ContextVar[Any] = ContextVar("prefectlite_active_log", default=None)
 #: True while a flow's file is imported by the server or the command line: `run` and `register` do nothing then.
 loading_flow: ContextVar[bool] = ContextVar("prefectlite_loading_flow", default=False)
 
+#: True in a worker process of a ProcessExecutor: it has no database.
+worker_process: ContextVar[bool] = ContextVar("prefectlite_worker_process", default=False)
+
 # None: nothing was entered or set here, and the content is what the settings say. The dictionary in it is never changed,
 # only replaced, so that whoever has a copy of the context variables keeps what it had.
 _values: ContextVar[dict[str, Any] | None] = ContextVar("prefectlite_values", default=None)

@@ -11,7 +11,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from prefectlite.contexts import active_case, active_graph, active_resource, loading_flow
+from prefectlite.contexts import active_case, active_graph, active_resource, loading_flow, worker_process
 from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import FlowError, FlowStorageError, UnexpectedArgument, UnsupportedLoop
 from prefectlite.flow_run import FlowRun
@@ -132,6 +132,11 @@ class Flow(Graph):
         """
         if active_graph.get() is not None:
             raise RuntimeError(f"Flow {self.name!r} cannot be run inside a `with Flow` block: leave the block first")
+        if worker_process.get():
+            raise FlowError(
+                f"Flow {self.name!r} cannot be run in a worker process, which has no database: run it in a task without"
+                " ProcessExecutor, for example in one with executor=LocalExecutor()"
+            )
         if runner_cls is not None:
             raise FlowError(f"Flow {self.name!r}: a runner_cls cannot be used: the engine of prefectlite runs every flow")
         if loading_flow.get():

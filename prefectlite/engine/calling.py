@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from prefectlite.engine import guests
 from prefectlite.engine.guests import TimedOutError
 from prefectlite.engine.outcomes import Call, Outcome, Outcomes
 from prefectlite.executors.threads import Interrupted, ThreadPool
+from prefectlite.language.executor import Executor
 from prefectlite.lazily import lazily
 from prefectlite.settings import Settings
 from prefectlite.signals import TaskTimeoutSignal
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 else:
     processes = lazily("prefectlite.executors.processes")
 
+_logger = logging.getLogger("prefectlite.TaskRunner")
+
 
 class Caller:
     """Calls the code of tasks."""
@@ -32,6 +36,7 @@ class Caller:
     def __init__(self, settings: Settings) -> None:
         self.outcomes = Outcomes(settings)
         self.threads = ThreadPool(settings.max_threads)
+        self._max_threads = settings.max_threads
         self._processes: dict[int, processes.ProcessPool] = {}  # by size
         self._patience, self._worker_processes = settings.cancel_patience, settings.worker_processes
         self._loggers = ("prefectlite", *settings.extra_loggers)
@@ -41,6 +46,17 @@ class Caller:
         self.threads.close()
         for pool in self._processes.values():
             pool.close()
+
+    @contextmanager
+    def room_for(self, executor: Executor | None) -> Iterator[None]:
+        """Threads for a run with this executor, if it wants more than the process has."""
+        wanted = 0 if executor is None or executor.in_processes else executor.workers or 0
+        more = max(wanted - self._max_threads, 0)
+        self.threads.resize(more)
+        try:
+            yield
+        finally:
+            self.threads.resize(-more)
 
     async def call(self, call: Call) -> Outcome:
         """The outcome of the task's code. Only a cancellation of the engine's own gets out of here."""
@@ -87,9 +103,9 @@ class Caller:
         return outcome
 
     async def _in_a_thread(self, call: Call) -> Outcome:
-        timeout = call.unit.node.timeout
-        job = self.threads.submit(partial(copy_context().run, self._call_here, call), tell_begin=timeout is not None)
-        return await self._waited_for(self.threads, job, timeout)
+        timeout, pool = call.unit.node.timeout, call.thread or self.threads
+        job = pool.submit(partial(copy_context().run, self._call_here, call), tell_begin=timeout is not None)
+        return await self._waited_for(job, timeout, partial(pool.abandon, job, partial(_stays, call.unit.label)))
 
     def _call_here(self, call: Call) -> Outcome:
         # What the code raises is returned as a value: a StopIteration or GeneratorExit would not get through a future.
@@ -120,20 +136,28 @@ class Caller:
             finish=partial(self._finished, call),
             tell_begin=timeout is not None,
         )
-        return await self._waited_for(pool, job, timeout)
+        return await self._waited_for(job, timeout, partial(pool.abandon, job))
 
     def _finished(self, call: Call, value: Any, error: BaseException | None) -> Outcome:
         return self.outcomes.returned(call, value) if error is None else self.outcomes.raised(call, error)
 
-    async def _waited_for(self, pool: ThreadPool | processes.ProcessPool, job: Any, timeout: float | None) -> Outcome:
+    async def _waited_for(self, job: Any, timeout: float | None, abandon: Callable[[], None]) -> Outcome:
         try:
             if job.begun is not None:
                 await job.begun  # waiting for a thread or a process is not part of the task's time
             outcome: Outcome = await _in_time(job.result, timeout)
         except (TimedOutError, asyncio.CancelledError):
-            pool.abandon(job)
+            abandon()
             raise
         return outcome
+
+
+def _stays(label: str) -> None:
+    _logger.warning(
+        "Task '%s' was stopped, but its code goes on: its thread is stuck in a call that Python cannot interrupt, and was"
+        " left behind. Such code can be killed in a process: executor=ProcessExecutor()",
+        label,
+    )
 
 
 def _log(level: str, name: str, message: str) -> None:

@@ -20,14 +20,14 @@ from prefectlite.engine.progress import Progress
 from prefectlite.engine.recorded import Recorded, expanded_as
 from prefectlite.engine.requests import RunRequest
 from prefectlite.engine.surroundings import Surroundings
-from prefectlite.engine.task_run import commit, proposal, run_unit
+from prefectlite.engine.task_run import commit, its_turn, proposal, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
+from prefectlite.executors.threads import OwnThread
 from prefectlite.language.task import Task
 from prefectlite.records import ResultRecord
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
 from prefectlite.states import Cached, Cancelled, Failed, Mapped, Pending, State, Success
-from prefectlite.workload import idle
 
 #: Units begun in one turn of the loop: between turns it serves everybody else, and what was proposed is committed.
 AT_ONCE = 100
@@ -52,13 +52,14 @@ class FlowRunExecution:
         self.error: BaseException | None = None
         self.wanted: BaseException | None = None  # an error of a task's own that is to be raised outside
         self._patience, self._max_children = around.settings.cancel_patience, around.settings.max_map_children
-        executor = request.options.executor or request.graph.executor
+        self._executor = executor = request.options.executor or request.graph.executor
         self._plan = Plan(request.graph, request.task_ids, request.options.task_values, executor)
         self.units: dict[Task, Unit] = {task: Unit(node) for task, node in self._plan.nodes.items()}
         self._handlers: dict[Task, Handlers] = {}
         self._recorded = Recorded(request.recorded)
         self._lanes = Lanes(executor, around.settings.max_coroutines)
         self._pauses = Pauses(self.flow_run_id, around.orders, around.clock, request.options.prompt)
+        self._own_thread: OwnThread | None = None
         self._crew = Crew(self.fail)
         self._fill_due = False
         self._ended = False
@@ -77,12 +78,12 @@ class FlowRunExecution:
         self._main = asyncio.current_task()
         _logger.info("Beginning Flow run for '%s'", self.graph.name)
         try:
-            try:
-                self._begin()
-                with idle():  # it is its tasks that work
-                    await self._progress.all_settled.wait()
-            finally:
-                await self._dismiss()
+            with self.caller.room_for(self._executor):
+                try:
+                    self._begin()
+                    await self._progress.end()
+                finally:
+                    await self._dismiss()
         except asyncio.CancelledError:
             if self._stop_reason != "cancel":
                 raise
@@ -91,6 +92,8 @@ class FlowRunExecution:
             return self.states(Cancelled("Flow run is cancelled"))
         finally:
             self._ended = True
+            if self._own_thread is not None:
+                self._own_thread.close()
         if self.error is not None:
             raise self.error
         return self.states(self._final_state())
@@ -150,6 +153,12 @@ class FlowRunExecution:
         """The state in which a paused unit goes on, once it may."""
         return await self._pauses.end(unit, start_time)
 
+    def own_thread(self) -> OwnThread:
+        """The thread that belongs to this run alone."""
+        if self._own_thread is None:
+            self._own_thread = OwnThread()
+        return self._own_thread
+
     def obey(self, verdict: Verdict) -> None:
         """Do as the orchestrator says. Raises TransitionRefused where this process may not go on."""
         if isinstance(verdict, Refuse):
@@ -168,8 +177,7 @@ class FlowRunExecution:
         lane.move(1)
         self._fill_places()
         try:
-            with idle():
-                yield
+            yield
         finally:
             lane.move(-1)  # below zero where the place was taken: then nothing new begins until it is free again
 
@@ -274,6 +282,8 @@ class FlowRunExecution:
 
     async def _expansion(self, unit: Unit) -> State:
         start = unit.start or Pending()
+        if not await its_turn(self, unit, start):
+            return start
         if isinstance(start, Mapped) and not unit.version:  # given, and not found in the record
             state: State = Mapped(start.message, n_map_states=start.n_map_states)
         else:

@@ -170,7 +170,7 @@ class Host:
         except Exception as error:
             if error is not execution.wanted:
                 _logger.error("Unexpected error while running flow %r", graph.name, exc_info=error)
-            return execution.states(Failed(f"Unexpected error while running flow: {error!r}"))
+            return execution.states(Failed(f"Unexpected error: {error!r}"))
 
     async def _finish(self, flow_run_id: str, lease: int, state: State) -> None:
         # The result ({task: state}) is for the caller; the record has the task runs.

@@ -12,6 +12,7 @@ from prefectlite.engine.handlers import EndRun, Handlers
 from prefectlite.engine.plan import Node
 from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.units import Unit
+from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge, Graph
 from prefectlite.language.task import Task
 from prefectlite.orchestrator.protocols import RunReader
@@ -33,6 +34,7 @@ class LoneTask:
         self.reader: RunReader = _NothingRecorded()
         self.caller = Caller(settings)
         self.wanted: BaseException | None = None
+        self._own_thread: OwnThread | None = None
         self._task, self._max_children = task, settings.max_map_children
         self._handlers = Handlers(self.caller.threads, task, [*task.state_handlers, *handlers])
 
@@ -47,6 +49,8 @@ class LoneTask:
             state = await TaskPass(self, unit, dict(upstream)).run(state)
         finally:
             self.caller.close()
+            if self._own_thread is not None:
+                self._own_thread.close()
         if self.wanted is not None:
             raise self.wanted
         return state
@@ -69,6 +73,11 @@ class LoneTask:
 
     def note(self, unit: Unit, state: State, result: ResultRecord | None = None) -> None:
         """Nothing: there is no record."""
+
+    def own_thread(self) -> OwnThread:
+        """The task's thread."""
+        self._own_thread = self._own_thread or OwnThread()
+        return self._own_thread
 
     def is_stopping(self) -> bool:
         """Nobody stops it."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from prefectlite.engine.targets import template_values, written
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
+from prefectlite.executors.threads import OwnThread
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.settings import Settings
@@ -28,6 +29,7 @@ class Call(NamedTuple):
     values: dict[str, Any]
     flow_result: Any
     stopping: Callable[[], bool]  # whether the run is being stopped: what the code waits for may hear of it first
+    thread: OwnThread | None  # the one that it has to be called in, if any
 
 
 class Outcome(NamedTuple):

@@ -8,6 +8,7 @@ from prefectlite.clock import Clock
 from prefectlite.engine.calling import Caller
 from prefectlite.engine.handlers import Handlers
 from prefectlite.engine.units import Unit
+from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Graph
 from prefectlite.orchestrator.protocols import RunReader
 from prefectlite.records import ResultRecord
@@ -30,6 +31,10 @@ class PassAround(Protocol):
 
     def note(self, unit: Unit, state: State, result: ResultRecord | None = None) -> None:
         """Propose a state of `unit` that nobody waits for."""
+        ...
+
+    def own_thread(self) -> OwnThread:
+        """The thread of the run, for tasks that share one."""
         ...
 
     def is_stopping(self) -> bool:

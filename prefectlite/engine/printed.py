@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from prefectlite.executors.threads import end_if_abandoned
+
 #: Longer lines become several.
 MOST_OF_A_LINE = 64 * 1024
 #: Bytes of one task run that are logged; of what it prints beyond that the log has the count.
@@ -117,6 +119,7 @@ class _Stdout:
         printing = _printing.get()
         if printing is None:
             return self._pass_on(text)
+        end_if_abandoned()
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         printing.write(text)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from prefectlite.clock import Clock, to_micros
 from prefectlite.contexts import active_log, context, current_values
 from prefectlite.engine.printed import stdout_logged as stdout_logged
+from prefectlite.executors.threads import end_if_abandoned
 from prefectlite.ids import new_id
 from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME, get_logger
 from prefectlite.orchestrator.protocols import RunLog
@@ -57,6 +58,7 @@ class RunLogHandler(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
+        end_if_abandoned()
         sink = active_log.get()
         if sink is None or not _is_stored(record) or "in_run_log" in record.__dict__:
             return

@@ -22,6 +22,7 @@ from prefectlite.engine.pass_around import PassAround
 from prefectlite.engine.run_logs import stdout_logged
 from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
+from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge
 from prefectlite.records import ResultRecord
 from prefectlite.signals import ENDRUN, StateSignal, TaskTimeoutSignal
@@ -228,7 +229,9 @@ class TaskPass:
     async def _called(self, running: State) -> State:
         execution = self._execution
         with stdout_logged() if self._task.log_stdout else nullcontext():
-            call = Call(self._unit, self._arguments, self._values, execution.graph.result, execution.is_stopping)
+            call = Call(
+                self._unit, self._arguments, self._values, execution.graph.result, execution.is_stopping, self._thread()
+            )
             self._outcome = await execution.caller.call(call)
         state = self._outcome.state
         if self._values.get("raise_on_exception") and _is_wanted_outside(state):
@@ -238,6 +241,9 @@ class TaskPass:
         if self._outcome.ends:
             raise EndRun(seen)
         return seen
+
+    def _thread(self) -> OwnThread | None:
+        return self._execution.own_thread() if self._task.thread == "flow" else None
 
     async def _retried(self, state: State) -> State:
         if not state.is_failed():

@@ -145,14 +145,16 @@ class ThreadPool:
             self._loop.call_later(STUCK, _report, job, stuck)
 
     def resize(self, change: int) -> None:
-        """Allow so many more threads, or fewer; from any thread. Threads that are there stay."""
+        """Allow so many more threads, or fewer; from any thread. Those that are too many go after the job they are at."""
         with self._lock:
             self._size += change
             hire = self._free < 0 and self._threads < self._size
-            if hire:
-                self._threads += 1
+            too_many = max(self._threads - self._size, 0)
+            self._threads += hire - too_many
         if hire:
             self._hire_more(1)
+        for _ in range(too_many):
+            self._jobs.put(None)
 
     def close(self) -> None:
         """Let the workers go, each after the job it is at; what was submitted is still executed."""
@@ -207,6 +209,8 @@ class ThreadPool:
                 self._free += 1
             job = self._jobs.get()
             if job is None:
+                with self._lock:
+                    self._free -= 1
                 return
             try:
                 lost = self._execute(job)

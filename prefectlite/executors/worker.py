@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Any, NamedTuple, TextIO
 
-from prefectlite.contexts import enter_values, loading_flow
+from prefectlite.contexts import enter_values, loading_flow, worker_process
 from prefectlite.executors.channel import Channel, ChannelClosed, Packed, Unreadable
 from prefectlite.executors.failures import failure
 from prefectlite.signals import StateSignal
@@ -54,6 +54,7 @@ def main(line: int) -> None:
     # programs that tasks start would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave_it)
+    worker_process.set(True)
     connection = socket.socket(fileno=line)
     os.register_at_fork(after_in_child=lambda: _in_a_fork(connection, lifeline))
     for stream in (sys.stdout, sys.stderr):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -90,16 +91,16 @@ class Topology:
         ]
 
     def sorted_tasks(self, root_tasks: Iterable[Task] | None = None) -> tuple[Task, ...]:
-        """All tasks, or `root_tasks` and those that wait for them, every one after those it waits for.
+        """All tasks, or `root_tasks` and those that wait for them, each after those it waits for and as they were added.
 
         Raises FlowCycleError, with the path, if that cannot be.
         """
         chosen = self._reached_from(root_tasks or ()) or self.slugs
         waiting = {task: sum(up in chosen for up in {e.upstream_task for e in self._into[task]}) for task in chosen}
-        ready = [task for task, count in waiting.items() if not count]
+        ready = deque(task for task, count in waiting.items() if not count)
         order: list[Task] = []
         while ready:
-            task = ready.pop()
+            task = ready.popleft()
             order.append(task)
             for downstream in {e.downstream_task: None for e in self._from[task]}:
                 waiting[downstream] -= 1

@@ -26,8 +26,10 @@ class VirtualClock:
     The engine goes by it; `asyncio.sleep`, `time.sleep` and the timeouts of tasks are the machine's own, as ever.
     """
 
-    #: Seconds of the machine's that services beside the runs get before the next jump, when one of them was woken.
-    service_turn = 0.005
+    #: Turns of the loop before each jump, so that all who were woken before are at work again.
+    turns = 20
+    #: The machine's seconds before each jump where services beside the runs wait, too: nothing tells when they are at work.
+    service_time = 0.005
     longest_sleep = math.inf  # nobody moves it behind the back of those who sleep
 
     def __init__(self, start: datetime | None = None) -> None:
@@ -87,34 +89,40 @@ class VirtualClock:
                 return
             if self._first_due() is not None and self.workload.is_idle:
                 self._jump_due = loop = self._sleepers[0][2].loop
-                loop.call_soon_threadsafe(self._jump)  # what was woken before has its turn on the loop before this has
+                loop.call_soon_threadsafe(self._jump_soon)
+
+    def _jump_soon(self) -> None:
+        if all(sleeper.is_work for _, _, sleeper in self._sleepers):
+            self._after_turns(self.turns)
+        else:
+            asyncio.get_running_loop().call_later(self.service_time, self._after_turns, self.turns)
+
+    def _after_turns(self, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._after_turns, turns - 1)
+        else:
+            self._jump()
 
     def _jump(self) -> None:
         with self._lock:
             self._jump_due = None
             due = self._first_due()
-            if due is None or not self.workload.is_idle:
-                return
-            loop = self._sleepers[0][2].loop
-            if self._go_to(due):
-                self._jump_due = loop
-                loop.call_later(self.service_turn, self._jump)
+            if due is not None and self.workload.is_idle:
+                self._go_to(due)
+                self._idle()  # it may be that those who were woken begin no work, and sleep no more
 
     def _first_due(self) -> float | None:
         while self._sleepers and self._sleepers[0][2].is_gone:
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
-    def _go_to(self, moment: float) -> bool:
-        """Whether somebody was woken who is not part of any work."""
-        others = False
+    def _go_to(self, moment: float) -> None:
         with self._lock:
             while self._sleepers and self._sleepers[0][0] <= moment:
                 due, _, sleeper = heapq.heappop(self._sleepers)
                 self._elapsed = max(self._elapsed, due)
-                others = sleeper.wake() or others
+                sleeper.wake()
             self._elapsed = max(self._elapsed, moment)
-        return others
 
 
 class _Sleeper:
@@ -132,17 +140,20 @@ class _Sleeper:
         """Whether nobody sleeps here any more."""
         return self.waking.done() or self.loop.is_closed()
 
-    def wake(self) -> bool:
-        """It is at work from this moment on, not only when the loop comes by. Whether it is part of no work."""
+    @property
+    def is_work(self) -> bool:
+        """Whether it is part of some work; otherwise it is a service, or a test."""
+        return self._work is not None or self.is_gone
+
+    def wake(self) -> None:
+        """It is at work from this moment on, not only when the loop comes by."""
         if self.is_gone:
-            return False
-        is_other = self._work is None
+            return
         self.go_on()
         if asyncio._get_running_loop() is self.loop:
             self._awake()
         else:
             self.loop.call_soon_threadsafe(self._awake)
-        return is_other
 
     def go_on(self) -> None:
         """The work goes on."""

@@ -113,6 +113,24 @@ def test_a_pause_with_an_end_passes(clock: VirtualClock) -> None:
     assert clock.elapsed == 7200
 
 
+def test_pauses_and_retries_keep_their_order(clock: VirtualClock) -> None:
+    ends: list[datetime] = []
+    seen: list[datetime] = []
+
+    @task
+    def pause(hour: int) -> None:
+        if clock.now() < START + timedelta(hours=hour):
+            raise signals.PAUSE("later", start_time=START + timedelta(hours=hour))
+        ends.append(current_time())
+
+    with Flow("mixed") as flow:
+        pause.map([1, 2, 3, 4, 5])
+        flaky(4, timedelta(hours=1.25), seen)()
+    assert flow.run().is_successful()
+    assert sorted(hours(ends)) == [1, 2, 3, 4, 5]
+    assert hours(seen) == [0, 1.25, 2.5, 3.75, 5]
+
+
 def test_a_run_of_later_begins_then(clock: VirtualClock) -> None:
     @task
     def when() -> datetime:
