@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from prefectlite.contexts import active_case, active_graph, active_resource, loading_flow, worker_process
 from prefectlite.engine.requests import RunOptions
@@ -99,12 +99,15 @@ class Flow(Graph):
         # A flow that is written inside a block of another one is none of that block's business.
         entered = ((active_graph, self), (active_case, None), (active_resource, None))
         self._tokens.append([(variable, variable.set(value)) for variable, value in entered])
+        self.made = {}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for variable, token in self._tokens.pop():
             variable.reset(token)
-        if error is None and (unused := self.unused_tasks()):
+        unused = self.unused_tasks()
+        self.made = {}
+        if error is None and unused:
             warnings.warn(
                 f"Tasks were created but not added to the flow: {set(unused)}. This can occur when `Task` classes, including"
                 " `Parameters`, are made inside a `with flow:` block but neither called nor added to it.",
@@ -181,6 +184,12 @@ class Flow(Graph):
                 f" Flow {self.name!r} takes: {', '.join(sorted(names)) or 'none'}"
             )
         return call
+
+    def copy(self) -> Self:
+        """The same flow again, to be changed on its own; it shares the tasks."""
+        new = super().copy()
+        new._tokens = []
+        return new
 
     # -- on paper ---------------------------------------------------------------------------------------------------------
 
