@@ -20,6 +20,7 @@ from prefectlite.errors import FlowError
 from prefectlite.executors.threads import ThreadPool
 from prefectlite.flow_work import surrounding_values
 from prefectlite.ids import new_id
+from prefectlite.language.executor import checked_executor
 from prefectlite.language.graph import Edge, Graph
 from prefectlite.language.task import Task
 from prefectlite.session import Session
@@ -73,7 +74,7 @@ class FlowRunner:
             error = ValueError("Some tasks in return_tasks were not found in the flow.")
             return _finished(functools.partial(self._failed, state, error))
         options = RunOptions(
-            executor=executor,
+            executor=checked_executor(executor, f"Flow {self.flow.name!r}"),
             task_states=task_states or {},
             task_values=task_contexts or {},
             task_handlers=told_of_runners(task_runner_state_handlers or ()),

@@ -244,6 +244,16 @@ def _run_to_end(work: Awaitable[T]) -> T:
     raise RuntimeError("a transaction awaited something other than its own statements")
 
 
+def make_schema(connection: sqlite3.Connection) -> None:
+    """Bring the schema of the database behind `connection` up to date, from plain code."""
+
+    class Here:
+        async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
+            return _run_transaction(connection, work)
+
+    _run_to_end(migrate(Here(), TYPES, "in memory"))
+
+
 def _fetch(connection: sqlite3.Connection, sql: str, params: Sequence[Any]) -> list[Row]:
     return connection.execute(sql, params).fetchall()
 
