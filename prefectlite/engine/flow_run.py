@@ -20,7 +20,7 @@ from prefectlite.engine.progress import Progress
 from prefectlite.engine.recorded import Recorded, expanded_as
 from prefectlite.engine.requests import RunRequest
 from prefectlite.engine.surroundings import Surroundings
-from prefectlite.engine.task_run import commit, proposal, run_unit
+from prefectlite.engine.task_run import commit, its_turn, proposal, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
 from prefectlite.executors.threads import OwnThread
@@ -81,7 +81,7 @@ class FlowRunExecution:
             with self.caller.room_for(self._executor):
                 try:
                     self._begin()
-                    await self._progress.all_settled.wait()
+                    await self._progress.end()
                 finally:
                     await self._dismiss()
         except asyncio.CancelledError:
@@ -282,6 +282,8 @@ class FlowRunExecution:
 
     async def _expansion(self, unit: Unit) -> State:
         start = unit.start or Pending()
+        if not await its_turn(self, unit, start):
+            return start
         if isinstance(start, Mapped) and not unit.version:  # given, and not found in the record
             state: State = Mapped(start.message, n_map_states=start.n_map_states)
         else:

@@ -144,14 +144,15 @@ class Host:
 
     async def _ended_as(self, execution: FlowRunExecution, graph: Graph) -> State:
         """How the run ended, as the flow's own handlers have it."""
-        handlers = Handlers(self._around.caller.threads, graph, graph.state_handlers)
+        handlers = Handlers(self._around.caller.threads, graph, [*graph.state_handlers, *execution.options.flow_handlers])
+        start = execution.options.state or Scheduled()
         try:
-            begun = await handlers.see(Scheduled(), Running("Running flow."))
+            begun = start if start.is_running() else await handlers.see(start, Running("Running flow."))
             if not begun.is_running():
                 return execution.states(begun)
             state = await self._run(execution, graph)
             if not state.is_finished():
-                return state
+                return execution.states(begun)
             return execution.states(await handlers.see(begun, state))
         except EndRun as end:
             return execution.states(end.state)
@@ -169,7 +170,7 @@ class Host:
         except Exception as error:
             if error is not execution.wanted:
                 _logger.error("Unexpected error while running flow %r", graph.name, exc_info=error)
-            return execution.states(Failed(f"Unexpected error while running flow: {error!r}"))
+            return execution.states(Failed(f"Unexpected error: {error!r}"))
 
     async def _finish(self, flow_run_id: str, lease: int, state: State) -> None:
         # The result ({task: state}) is for the caller; the record has the task runs.

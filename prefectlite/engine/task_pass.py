@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefectlite.contexts import enter_values
 from prefectlite.engine.caching import cached_now, cached_outcome, default_cache_key
 from prefectlite.engine.expansion import SKIP_MESSAGE
 from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.outcomes import Call, Outcome
+from prefectlite.engine.pass_around import PassAround
 from prefectlite.engine.run_logs import stdout_logged
 from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
@@ -40,16 +41,13 @@ from prefectlite.states import (
 )
 from prefectlite.triggers import all_successful
 
-if TYPE_CHECKING:
-    from prefectlite.engine.flow_run import FlowRunExecution
-
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
 class TaskPass:
     """One pass of one task run. Afterwards `name` and `cache_key` are what the record is to know of it."""
 
-    def __init__(self, execution: FlowRunExecution, unit: Unit, upstream: dict[Edge, State]) -> None:
+    def __init__(self, execution: PassAround, unit: Unit, upstream: dict[Edge, State]) -> None:
         self._execution, self._unit, self._upstream = execution, unit, upstream
         self._task = unit.node.task
         self._handlers = execution.handlers_of(unit)
