@@ -39,6 +39,7 @@ FLOORS = [
         "diagnostics",
         "flow",
         "flow_run",
+        "flow_call",
         "flow_work",
         "registration",
         "session",

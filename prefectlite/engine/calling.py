@@ -71,8 +71,7 @@ class Caller:
                 return await self._on_the_loop(call, outcome.state.result)
             return outcome
         except TimedOutError:
-            signal = TaskTimeoutSignal(f"longer than {node.timeout:g} s")
-            return Outcome(TimedOut("Task timed out during execution.", signal), None)
+            return Outcome(TimedOut("Task timed out during execution.", TaskTimeoutSignal("Execution timed out.")), None)
 
     async def aside(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What user code beside a task's own returns, called in a worker thread; awaited, where it is async."""
