@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any
 
 from prefectlite.engine import guests
@@ -19,11 +20,12 @@ class Crew:
 
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
+        self._context = copy_context()  # of the run: what one task's code sets is none of the next one's business
         self._units: dict[asyncio.Task[None], Unit] = {}
 
     def begin(self, unit: Unit, work: Coroutine[Any, Any, None]) -> None:
         """Work on `unit` in a task of its own."""
-        task = kept(asyncio.get_running_loop().create_task(work, name=unit.label))
+        task = kept(asyncio.get_running_loop().create_task(work, name=unit.label, context=self._context.copy()))
         self._units[task] = unit
         task.add_done_callback(self._ended)
 
