@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from prefectlite.language.task import Task as Task
     from prefectlite.language.task import task as task
     from prefectlite.loggers import get_logger as get_logger
+    from prefectlite.runners import FlowRunner as FlowRunner
+    from prefectlite.runners import TaskRunner as TaskRunner
     from prefectlite.runtime import Runtime as Runtime
     from prefectlite.settings import Settings
     from prefectlite.version import __version__ as __version__
@@ -54,10 +56,12 @@ _HOMES = {
     "FilterTask": "prefectlite.language.control_flow",
     "Flow": "prefectlite.flow",
     "FlowRun": "prefectlite.flow_run",
+    "FlowRunner": "prefectlite.runners",
     "Parameter": "prefectlite.language.parameter",
     "PrefectliteError": "prefectlite.errors",
     "Runtime": "prefectlite.runtime",
     "Task": "prefectlite.language.task",
+    "TaskRunner": "prefectlite.runners",
     "__version__": "prefectlite.version",
     "apply_map": "prefectlite.language.apply_map",
     "as_task": "prefectlite.language.building",

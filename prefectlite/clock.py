@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Seconds after which who sleeps looks at the wall clock again.
+LONGEST_SLEEP = 60.0
 
 
 class Clock(Protocol):
@@ -41,18 +45,39 @@ class SystemClock:
 
 
 #: The clock of the run this code is part of.
-active_clock: ContextVar[Clock] = ContextVar("prefectlite_clock", default=SystemClock())  # noqa: B039 - it has no state
+active_clock: ContextVar[Clock | None] = ContextVar("prefectlite_clock", default=None)
+# What this process goes by where nothing else is said, the innermost last.
+_process_clocks: list[Clock] = [SystemClock()]
+
+
+def process_clock() -> Clock:
+    """The clock that sessions of this process go by unless they are given another one."""
+    return _process_clocks[-1]
+
+
+@contextmanager
+def replaced_clock(clock: Clock) -> Iterator[None]:
+    """In this block, `clock` is the `process_clock()`."""
+    _process_clocks.append(clock)
+    try:
+        yield
+    finally:
+        _process_clocks.remove(clock)
 
 
 def current_time() -> datetime:
     """Now, by the clock of the run this code is part of: what states and caches made here go by."""
-    return active_clock.get().now()
+    return (active_clock.get() or process_clock()).now()
 
 
 async def sleep_until(clock: Clock, moment: datetime) -> None:
-    """Sleep until `clock` says `moment`, in pieces of at most a minute so that a moved wall clock is noticed."""
+    """Sleep until `clock` says `moment`, in pieces of at most a minute so that a moved wall clock is noticed.
+
+    A clock that nobody but itself moves may have a `longest_sleep` of its own.
+    """
+    longest = getattr(clock, "longest_sleep", LONGEST_SLEEP)
     while (left := (moment - clock.now()).total_seconds()) > 0:
-        await clock.sleep(min(left, 60.0))
+        await clock.sleep(min(left, longest))
 
 
 def to_micros(moment: datetime) -> int:

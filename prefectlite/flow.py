@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from prefectlite.contexts import active_case, active_graph, active_resource, context, loading_flow, worker_process
+from prefectlite.contexts import active_case, active_graph, active_resource, loading_flow, worker_process
 from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import FlowError, FlowStorageError, UnexpectedArgument, UnsupportedLoop
 from prefectlite.flow_run import FlowRun
-from prefectlite.flow_work import RunCall, next_event, on_schedule, once
+from prefectlite.flow_work import RunCall, next_event, on_schedule, once, surrounding_values
 from prefectlite.language import collections
 from prefectlite.language.callbacks import handlers_of
 from prefectlite.language.executor import checked_executor
@@ -25,6 +25,7 @@ from prefectlite.language.serialized import digest_of, serialized_flow
 from prefectlite.language.task import Task
 from prefectlite.lazily import lazily
 from prefectlite.registration import Registration, source_of
+from prefectlite.runners import told_of_runners
 from prefectlite.settings import load_settings
 from prefectlite.states import State
 
@@ -37,12 +38,6 @@ else:
     flow_file = lazily("prefectlite.storage.flow_file")
 
 collections.make_known()
-
-#: Values of `prefectlite.context` that belong to the task a flow is run in, and not to the flow.
-_OF_THE_TASK = (
-    "task_name task_full_name task_slug task_id task_run_id task_run_count task_run_name task_tags map_index task_loop_count"
-    " task_loop_result resume parameters logger tags flow_run_name"
-).split()
 
 
 class Flow(Graph):
@@ -104,12 +99,15 @@ class Flow(Graph):
         # A flow that is written inside a block of another one is none of that block's business.
         entered = ((active_graph, self), (active_case, None), (active_resource, None))
         self._tokens.append([(variable, variable.set(value)) for variable, value in entered])
+        self.made = {}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for variable, token in self._tokens.pop():
             variable.reset(token)
-        if error is None and (unused := self.unused_tasks()):
+        unused = self.unused_tasks()
+        self.made = {}
+        if error is None and unused:
             warnings.warn(
                 f"Tasks were created but not added to the flow: {set(unused)}. This can occur when `Task` classes, including"
                 " `Parameters`, are made inside a `with flow:` block but neither called nor added to it.",
@@ -168,13 +166,13 @@ class Flow(Graph):
             executor=checked_executor(keywords.pop("executor", None), f"Flow {self.name!r}"),
             task_states=keywords.pop("task_states", None) or {},
             task_values=keywords.pop("task_contexts", None) or {},
-            task_handlers=keywords.pop("task_runner_state_handlers", None) or (),
+            task_handlers=told_of_runners(keywords.pop("task_runner_state_handlers", None) or ()),
         )
         call = RunCall(
             flow=self,
             parameters=values,
             context=keywords.pop("context", None) or {},
-            surroundings={name: value for name, value in context.to_dict().items() if name not in _OF_THE_TASK},
+            surroundings=surrounding_values(),
             options=options,
             name=keywords.pop("flow_run_name", None),
             run_id=keywords.pop("flow_run_id", None),
@@ -186,6 +184,12 @@ class Flow(Graph):
                 f" Flow {self.name!r} takes: {', '.join(sorted(names)) or 'none'}"
             )
         return call
+
+    def copy(self) -> Self:
+        """The same flow again, to be changed on its own; it shares the tasks."""
+        new = super().copy()
+        new._tokens = []
+        return new
 
     # -- on paper ---------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from prefectlite.executors.threads import waiting_for
 from prefectlite.session import Session
 from prefectlite.settings import Settings
 from prefectlite.states import Mapped, State, TriggerFailed
+from prefectlite.workload import idle_until
 
 if TYPE_CHECKING:
     from prefectlite.language.graph import Graph
@@ -143,6 +144,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
             return self
         self._start()
         assert self._outcome is not None
+        idle_until(self._outcome)
         with waiting_for(self.cancel):  # a task that runs a flow must not keep the thread it waits in from the flow's tasks
             try:
                 self._state = self._outcome.result()
@@ -161,6 +163,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         self._start()
         assert self._outcome is not None
         assert self._host is not None
+        idle_until(self._outcome)
         outcome = asyncio.wrap_future(self._outcome)
         try:
             self._state = await asyncio.shield(outcome)

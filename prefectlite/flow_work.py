@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from prefectlite.clock import sleep_until
+from prefectlite.contexts import context
 from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import FlowError
 from prefectlite.language.graph import Graph
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from prefectlite.flow_run import FlowRun
 
 Work = Callable[["FlowRun", Session], Coroutine[Any, Any, State]]
+#: Values of `prefectlite.context` that belong to the task a flow is run in, and not to the flow.
+_OF_THE_TASK = (
+    "task_name task_full_name task_slug task_id task_run_id task_run_count task_run_name task_tags map_index task_loop_count"
+    " task_loop_result resume parameters logger tags flow_run_name"
+).split()
 _logger = logging.getLogger("prefectlite.FlowRunner")
 
 
@@ -35,6 +41,11 @@ class RunCall(msgspec.Struct, frozen=True):
     name: str | None = None
     run_id: str | None = None
     start_time: datetime | None = None
+
+
+def surrounding_values() -> dict[str, Any]:
+    """The values of `prefectlite.context` here that a run which begins here has as well."""
+    return {name: value for name, value in context.to_dict().items() if name not in _OF_THE_TASK}
 
 
 def once(call: RunCall) -> Work:

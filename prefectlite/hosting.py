@@ -17,13 +17,14 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from prefectlite.clock import Clock
+from prefectlite.clock import Clock, process_clock
 from prefectlite.contexts import active_session
 from prefectlite.errors import RunInterrupted, UnsupportedLoop
 from prefectlite.kept import kept
 from prefectlite.repository.urls import sqlite_path
 from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
+from prefectlite.workload import Work, begin_work
 
 _logger = logging.getLogger("prefectlite")
 _open: dict[str, SessionHost] = {}
@@ -38,7 +39,7 @@ class SessionHost:
         self.key = _key(settings)
         self.loop = asyncio.get_running_loop()
         self.closed: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._clock = clock
+        self._clock = clock or process_clock()
         self._users = 0
         self._leave = asyncio.Event()
         self._ready: asyncio.Future[Session] = self.loop.create_future()
@@ -56,9 +57,10 @@ class SessionHost:
         outcome.set_running_or_notify_cancel()  # who waits for it can stop waiting, and nothing more
         context = contextvars.copy_context()
         context.run(active_session.set, self)
+        piece = context.run(begin_work, self._clock)
 
         def begin() -> None:
-            task = kept(self.loop.create_task(self._work(work, outcome), context=context))
+            task = kept(self.loop.create_task(self._work(work, outcome, piece), context=context))
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)
 
@@ -97,7 +99,10 @@ class SessionHost:
         return last
 
     async def _work(
-        self, work: Callable[[Session], Coroutine[Any, Any, Any]], outcome: concurrent.futures.Future[Any]
+        self,
+        work: Callable[[Session], Coroutine[Any, Any, Any]],
+        outcome: concurrent.futures.Future[Any],
+        piece: Work | None,
     ) -> None:
         try:
             outcome.set_result(await work(await self.session()))
@@ -106,6 +111,9 @@ class SessionHost:
             raise
         except BaseException as error:
             outcome.set_exception(error)
+        finally:
+            if piece is not None:
+                piece.end()
 
     async def _live(self) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from prefectlite.client.local import LocalClient
-from prefectlite.clock import Clock, SystemClock, to_micros
+from prefectlite.clock import Clock, process_clock, to_micros
 from prefectlite.engine.calling import Caller
 from prefectlite.engine.host import Host
 from prefectlite.engine.requests import RunOptions
@@ -168,7 +168,7 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
     database = await open_database(url, always_durable=settings.durability == "full")
     owner = Owner(path.with_name(path.name + ".owners") if path else None)
     try:
-        session = Session(settings, database, clock or SystemClock(), owner, path)
+        session = Session(settings, database, clock or process_clock(), owner, path)
         with logging_installed(settings):
             async with asyncio.TaskGroup() as group:
                 writers = [kept(group.create_task(work)) for work in (session.orchestrator.run(), session.run_log.run())]

@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -68,6 +69,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.database_url or f"sqlite:///{default_directory() / 'prefectlite.sqlite'}"
 
 
+#: What holds in this process whatever the file and the variables say, the innermost last.
+_replaced: list[dict[str, Any]] = []
+
+
 class Given(NamedTuple):
     """A value somebody gave, and where; `option` is the command's option it was given by."""
 
@@ -89,12 +94,12 @@ def load_settings(
     `options`: by which option of a command an override was given (`{"port": "--port"}`), for messages. Raises
     SettingsError, naming every unknown key and every value that cannot be used, and where it stands.
     """
-    return _checked(_given(os.environ if environ is None else environ, options or {}, overrides))
+    return _checked(_given(environ, options or {}, overrides))
 
 
 def settings_and_sources(environ: Mapping[str, str] | None = None) -> tuple[Settings, dict[str, str]]:
     """The settings in force, and where each that is not at its default comes from: file and line, or a variable."""
-    given = _given(os.environ if environ is None else environ, {}, {})
+    given = _given(environ, {}, {})
     return _checked(given), {name: value.source for name, value in given.items()}
 
 
@@ -129,18 +134,37 @@ def _loaded(variables: tuple[str | None, ...], path: Path, changed: int, size: i
     return load_settings()
 
 
+@contextmanager
+def replaced_settings(**changes: Any) -> Iterator[None]:
+    """In this block, and everywhere in the process, these settings hold whatever the file and the variables say.
+
+    Raises SettingsError for those that cannot be used.
+    """
+    _checked({name: Given(value, "the test") for name, value in changes.items()})
+    _replaced.append(changes)
+    _loaded.cache_clear()
+    try:
+        yield
+    finally:
+        _replaced.remove(changes)
+        _loaded.cache_clear()
+
+
 def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """`settings` with those in `changes` in place of theirs. Raises SettingsError for those that cannot be used."""
     checked = _checked({name: Given(value, "context(config=…)") for name, value in changes.items()})
     return msgspec.structs.replace(settings, **{name: getattr(checked, name) for name in changes})
 
 
-def _given(environ: Mapping[str, str], options: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Given]:
+def _given(environ: Mapping[str, str] | None, options: Mapping[str, str], overrides: Mapping[str, Any]) -> dict[str, Given]:
+    """What is given in `environ`, or in this process where that is None."""
     given = _from_file(settings_file(environ))
-    for variable, text in environ.items():
+    for variable, text in (os.environ if environ is None else environ).items():
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name not in _NOT_SETTINGS:
             given[name] = Given(text, variable)
+    for changes in _replaced if environ is None else ():
+        given.update({name: Given(value, "the test") for name, value in changes.items()})
     for name, value in overrides.items():
         if value is not None:
             given[name] = Given(value, "the call", options.get(name, ""))

@@ -10,6 +10,7 @@ from typing import Any
 from prefectlite.engine import guests
 from prefectlite.engine.units import Unit
 from prefectlite.kept import kept
+from prefectlite.workload import Work, active_work
 
 
 class Crew:
@@ -22,20 +23,33 @@ class Crew:
         self._on_error = on_error
         self._context = copy_context()  # of the run: what one task's code sets is none of the next one's business
         self._units: dict[asyncio.Task[None], Unit] = {}
+        self._works: dict[asyncio.Task[None], Work] = {}  # under a clock that jumps: it waits for each of them
+        around = active_work.get()
+        self._load = None if around is None else around.load
 
     def begin(self, unit: Unit, work: Coroutine[Any, Any, None]) -> None:
         """Work on `unit` in a task of its own."""
-        task = kept(asyncio.get_running_loop().create_task(work, name=unit.label, context=self._context.copy()))
+        context, piece = self._context.copy(), None
+        if self._load is not None:
+            piece = Work(self._load)
+            context.run(active_work.set, piece)
+        task = kept(asyncio.get_running_loop().create_task(work, name=unit.label, context=context))
         self._units[task] = unit
+        if piece is not None:
+            self._works[task] = piece
         task.add_done_callback(self._ended)
 
     async def dismiss(self, patience: float) -> list[Unit]:
         """Cancel what still works and wait for it, but not longer than `patience` seconds; the units that stay at work."""
         if self._units:
             await guests.dismiss(list(self._units), patience)
+            for work in self._works.values():  # nothing waits for those that are left behind
+                work.end()
         return list(self._units.values())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._units[task]
+        if self._works:
+            self._works.pop(task).end()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)

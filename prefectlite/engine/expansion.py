@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefectlite.contexts import enter_values
 from prefectlite.engine.handlers import EndRun
+from prefectlite.engine.pass_around import PassAround, raise_if_wanted
 from prefectlite.engine.run_logs import task_begun, task_ended
 from prefectlite.engine.run_values import task_values
 from prefectlite.engine.units import Unit, flat
 from prefectlite.states import Failed, Mapped, Pending, Retrying, Skipped, State, Success
-
-if TYPE_CHECKING:
-    from prefectlite.engine.flow_run import FlowRunExecution
 
 SKIP_MESSAGE = (
     "Upstream task was skipped; if this was not the intended behavior, consider changing"
@@ -23,25 +21,25 @@ SKIP_MESSAGE = (
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
-async def expanded(execution: FlowRunExecution, parent: Unit, limit: int) -> State:
+async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     """The state of a mapped task whose upstreams are ready: Mapped with the number of its children, or why it has none.
 
     As the state handlers have it.
     """
     start = parent.start if parent.start is not None else Pending()
-    enter_values(task_values(execution.values, parent, 1))
+    enter_values(task_values(around.values, parent, 1))
     task_begun(parent.label)
     try:
-        state = _expansion(parent, execution.units, limit)
+        state = _expansion(parent, units, limit)
     except Exception as error:  # what is mapped over is the user's, and so is its length
         state = Failed(f"Unexpected error while mapping: {error!r}", error)
     if isinstance(start, Mapped) and not parent.version:  # given, and not found in the record
         state = _as_given(start, state)
     try:
-        state = await execution.handlers_of(parent).see(start, state)
+        state = await around.handlers_of(parent).see(start, state)
     except EndRun as end:
         if end.error is not None:
-            execution.raise_if_wanted(end.error)
+            raise_if_wanted(around, end.error)
         state = end.state
     task_ended(parent.label, state)
     return state

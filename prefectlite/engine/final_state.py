@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from prefectlite.engine.pass_around import raise_if_wanted
 from prefectlite.signals import ENDRUN, StateSignal
 from prefectlite.states import Failed, Mapped, Running, State, Success
 
@@ -45,7 +46,7 @@ async def as_handled(execution: FlowRunExecution, state: State, reference: set[S
         raise
     except BaseException as error:  # a handler that exits must not take the process with it
         _logger.error("The terminal state handler of flow %r raised", graph.name, exc_info=error)
-        execution.raise_if_wanted(error)
+        raise_if_wanted(execution, error)
         return Failed(f"Unexpected error: {error!r}", error)
     return answer if isinstance(answer, State) else state
 

@@ -20,7 +20,7 @@ from prefectlite.engine.progress import Progress
 from prefectlite.engine.recorded import Recorded, expanded_as
 from prefectlite.engine.requests import RunRequest
 from prefectlite.engine.surroundings import Surroundings
-from prefectlite.engine.task_run import commit, proposal, run_unit
+from prefectlite.engine.task_run import commit, its_turn, proposal, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
 from prefectlite.executors.threads import OwnThread
@@ -81,7 +81,7 @@ class FlowRunExecution:
             with self.caller.room_for(self._executor):
                 try:
                     self._begin()
-                    await self._progress.all_settled.wait()
+                    await self._progress.end()
                 finally:
                     await self._dismiss()
         except asyncio.CancelledError:
@@ -116,11 +116,6 @@ class FlowRunExecution:
         """Stop the tasks; `run` raises `error`, which a task of the run raised."""
         self.wanted = self.wanted or error
         self.fail(error)
-
-    def raise_if_wanted(self, error: BaseException) -> None:
-        """Likewise, where `raise_on_exception` is set."""
-        if self.values.get("raise_on_exception"):
-            self.raise_outside(error)
 
     def _stop(self, reason: str) -> None:
         if self._main is None or self._progress.all_settled.is_set():
@@ -273,7 +268,9 @@ class FlowRunExecution:
                 await self._commit_end(unit, Cancelled("Task run was cancelled; its code did not end and was left behind"))
 
     async def _expand(self, unit: Unit) -> None:
-        state = await expanded(self, unit, self._max_children)
+        state = unit.start if unit.start is not None else Pending()
+        if await its_turn(self, unit, state):
+            state = await expanded(self, unit, self.units, self._max_children)
         if expanded_as(unit, state):
             unit.state = state
         else:

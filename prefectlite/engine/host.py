@@ -11,6 +11,7 @@ from prefectlite.contexts import active_log, enter_values
 from prefectlite.engine.final_state import as_handled
 from prefectlite.engine.flow_run import FlowRunExecution
 from prefectlite.engine.handlers import EndRun, Handlers
+from prefectlite.engine.pass_around import raise_if_wanted
 from prefectlite.engine.requests import RunOptions, RunRequest
 from prefectlite.engine.run_logs import LogSink
 from prefectlite.engine.run_values import run_values
@@ -145,18 +146,19 @@ class Host:
 
     async def _ended_as(self, execution: FlowRunExecution, graph: Graph) -> State:
         """How the run ended, as the flow's own handlers have it."""
-        handlers = Handlers(self._around.caller.threads, graph, graph.state_handlers)
+        handlers = Handlers(self._around.caller.threads, graph, [*graph.state_handlers, *execution.options.flow_handlers])
+        start = execution.options.state or Scheduled()
         try:
-            begun = await handlers.see(Scheduled(), Running("Running flow."))
+            begun = start if start.is_running() else await handlers.see(start, Running("Running flow."))
             if not begun.is_running():
                 return execution.states(begun)
             state = await self._run(execution, graph)
             if not state.is_finished():
-                return state
+                return execution.states(begun)
             return execution.states(await handlers.see(begun, state))
         except EndRun as end:
             if end.error is not None:
-                execution.raise_if_wanted(end.error)
+                raise_if_wanted(execution, end.error)
             return execution.states(end.state)
 
     async def _run(self, execution: FlowRunExecution, graph: Graph) -> State:
@@ -169,7 +171,7 @@ class Host:
         except Exception as error:
             if error is not execution.wanted:
                 _logger.error("Unexpected error while running flow %r", graph.name, exc_info=error)
-            return execution.states(Failed(f"Unexpected error while running flow: {error!r}"))
+            return execution.states(Failed(f"Unexpected error: {error!r}"))
 
     async def _finish(self, flow_run_id: str, lease: int, state: State) -> None:
         # The result ({task: state}) is for the caller; the record has the task runs.

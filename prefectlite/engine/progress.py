@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from prefectlite.engine.plan import Node
 from prefectlite.engine.units import Unit
 from prefectlite.language.task import Task
+from prefectlite.workload import idle
 
 
 class Progress:
@@ -19,6 +20,11 @@ class Progress:
         self._unsettled = len(units)
         self._settling: deque[Unit] = deque()
         self.all_settled = asyncio.Event()
+
+    async def end(self) -> None:
+        """Return when all units have ended, or the run is to end all the same."""
+        with idle():  # it is the tasks that work
+            await self.all_settled.wait()
 
     def begin(self) -> None:
         """Let go of the units that wait for none."""

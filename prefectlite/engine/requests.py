@@ -23,6 +23,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     task_handlers: Sequence[Callable[..., Any]] = ()  # state handlers beside those of the tasks
     prompt: Callable[[str], str] | None = None  # asks the person at the terminal
     single_pass: bool = False  # wait for nothing: neither for retries nor for pauses
+    state: State | None = None  # in which the flow run begins, where that is not simply Scheduled
+    flow_handlers: Sequence[Callable[..., Any]] = ()  # state handlers beside those of the flow
 
 
 class RunRequest(msgspec.Struct, frozen=True):

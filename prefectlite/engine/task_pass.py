@@ -13,13 +13,14 @@ import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefectlite.contexts import enter_values
 from prefectlite.engine.caching import CachePlace, cached_now, cached_outcome, default_cache_key
 from prefectlite.engine.expansion import SKIP_MESSAGE, is_skipped
 from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.outcomes import Call, Outcome
+from prefectlite.engine.pass_around import PassAround, raise_if_wanted
 from prefectlite.engine.run_logs import stdout_logged, task_begun, task_ended
 from prefectlite.engine.run_values import task_values
 from prefectlite.engine.targets import target_hit, template_values
@@ -43,16 +44,13 @@ from prefectlite.states import (
 )
 from prefectlite.triggers import all_successful
 
-if TYPE_CHECKING:
-    from prefectlite.engine.flow_run import FlowRunExecution
-
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
 class TaskPass:
     """One pass of one task run. Afterwards `name` and `cache_key` are what the record is to know of it."""
 
-    def __init__(self, execution: FlowRunExecution, unit: Unit, upstream: dict[Edge, State]) -> None:
+    def __init__(self, execution: PassAround, unit: Unit, upstream: dict[Edge, State]) -> None:
         self._execution, self._unit, self._upstream = execution, unit, upstream
         self._task = unit.node.task
         self._handlers = execution.handlers_of(unit)
@@ -90,7 +88,7 @@ class TaskPass:
                 state = self._next_round(state)
         except EndRun as end:
             if end.error is not None:
-                self._execution.raise_if_wanted(end.error)
+                raise_if_wanted(self._execution, end.error)
             return end.state
         except (StateSignal, ENDRUN) as signal:
             return signal.state
@@ -98,7 +96,7 @@ class TaskPass:
             raise
         except BaseException as error:  # a name that exits must not take the process with it
             _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
-            self._execution.raise_if_wanted(error)
+            raise_if_wanted(self._execution, error)
             return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {error!r}", error)
 
     # -- 1: where it stands -----------------------------------------------------------------------------------------------
@@ -175,7 +173,7 @@ class TaskPass:
             end = signal.state
         except BaseException as error:
             _logger.exception("Task '%s': Unexpected error while checking task trigger", self._unit.label)
-            self._execution.raise_if_wanted(error)
+            raise_if_wanted(self._execution, error)
             end = TriggerFailed(f"Unexpected error while checking task trigger: {error!r}", error)
         await self._end(state, end)
 
@@ -194,7 +192,7 @@ class TaskPass:
             raise
         except BaseException as error:  # a validator that exits must not take the process with it
             _logger.exception("Task '%s': Unexpected error", self._unit.label)
-            self._execution.raise_if_wanted(error)
+            raise_if_wanted(self._execution, error)
             new = Failed(f"Unexpected error: {error!r}", error)
         return await self._handlers.see(state, new)
 
@@ -215,7 +213,7 @@ class TaskPass:
         return await target_hit(self._execution.caller, self._task, self._execution.graph.result, fields) or state
 
     async def _cache_hit(self, state: State) -> State:
-        place = CachePlace(self._task, self._key(), self._execution.flow_run_id, self._unit.index)
+        place = CachePlace(self._task, self._key(), self._values.get("flow_run_id", ""), self._unit.index)
         return await cached_now(self._execution.reader, place, state, self._arguments, self._values["parameters"])
 
     async def _now_cached(self, state: State) -> State:

@@ -12,6 +12,7 @@ from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
 from prefectlite.rules.proposals import TaskRunProposal, Verdict
 from prefectlite.states import Failed, Paused, Pending, State
+from prefectlite.workload import idle
 
 if TYPE_CHECKING:
     from prefectlite.engine.flow_run import FlowRunExecution
@@ -42,14 +43,24 @@ async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
         state = await _due(execution, unit, state)
 
 
+async def its_turn(execution: FlowRunExecution, unit: Unit, start: State) -> bool:
+    """Whether a mapped task that begins in `start` becomes children, once its time has come; not asked in a single pass."""
+    start_time = getattr(start, "start_time", None) or execution.clock.now()
+    if execution.single_pass:
+        upstream = (execution.units[edge.upstream_task].state for edge in unit.node.edges)
+        return start_time <= execution.clock.now() and all(state is not None and state.is_finished() for state in upstream)
+    await sleep_until(execution.clock, start_time)
+    return True
+
+
 async def _due(execution: FlowRunExecution, unit: Unit, state: State) -> State:
     """The state in which a task run that waits in `state` goes on."""
     start_time = getattr(state, "start_time", None)
     if isinstance(state, Paused):
-        with execution.place_given_up(unit):
+        with execution.place_given_up(unit), idle():
             return await execution.resumed(unit, start_time)
     if start_time is not None and start_time > execution.clock.now():
-        with execution.place_given_up(unit):
+        with execution.place_given_up(unit), idle():
             await sleep_until(execution.clock, start_time)
     return state
 

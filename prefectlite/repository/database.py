@@ -25,8 +25,8 @@ class Transaction(Protocol):
         ...
 
 
-class Database(Protocol):
-    """One open database.
+class Writable(Protocol):
+    """Where transactions can be made.
 
     The work of a transaction is an `async def` that awaits nothing but its Transaction: SQLite runs it to its end in one hop
     on the connection's thread, a database across the network awaits each statement.
@@ -39,6 +39,10 @@ class Database(Protocol):
         Raises StoreError if the database cannot do it; an exception of `work` rolls back and is passed on.
         """
         ...
+
+
+class Database(Writable, Protocol):
+    """One open database."""
 
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """All rows of a statement that only reads, from the last committed state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from string import Template
 import msgspec
 
 from prefectlite.errors import SchemaTooNew, StoreError
-from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.database import Transaction, Writable
 
 _MEMO = "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)"
 
@@ -34,16 +35,15 @@ class Migration(msgspec.Struct, frozen=True):
         return [statement.strip() for statement in code.split(";\n") if statement.strip()]
 
 
-def migrations() -> list[Migration]:
+@functools.cache
+def migrations() -> tuple[Migration, ...]:
     """All migrations this version of prefectlite knows, in order."""
     found = [file for file in files("prefectlite.repository").joinpath("migrations").iterdir() if file.name.endswith(".sql")]
-    return sorted(
-        (Migration(int(file.name[:4]), file.name[5:-4], file.read_text(encoding="utf-8")) for file in found),
-        key=lambda migration: migration.number,
-    )
+    known = [Migration(int(file.name[:4]), file.name[5:-4], file.read_text(encoding="utf-8")) for file in found]
+    return tuple(sorted(known, key=lambda migration: migration.number))
 
 
-async def migrate(database: Database, types: Mapping[str, str], place: str) -> None:
+async def migrate(database: Writable, types: Mapping[str, str], place: str) -> None:
     """Bring the database at `place` to the newest schema; several processes may try at once.
 
     Raises SchemaTooNew if a newer prefectlite wrote it, StoreError if a migration it was made with has been edited since.

@@ -78,8 +78,8 @@ class SqliteTransaction:
 class SqliteDatabase:
     """One SQLite file, or a database in memory. Made by `open_sqlite`."""
 
-    def __init__(self, path: Path | None, *, always_durable: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, *, always_durable: bool = False, memory_uri: str | None = None) -> None:
+        self.path, self._memory_uri = path, memory_uri
         self._always_durable = always_durable
         self._writer: _Connection | None = None
         self._idle_readers: asyncio.LifoQueue[_Connection | None] = asyncio.LifoQueue()
@@ -185,8 +185,8 @@ class SqliteDatabase:
     # -- on the connections' threads ----------------------------------------------------------------------------------
 
     def _connect_writer(self) -> sqlite3.Connection:
-        place = ":memory:" if self.path is None else self.path
-        connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=30)
+        place, is_uri = self.path or self._memory_uri or ":memory:", self._memory_uri is not None
+        connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=30, uri=is_uri)
         try:
             if self._lock is not None:
                 with self._lock:
@@ -244,12 +244,23 @@ def _run_to_end(work: Awaitable[T]) -> T:
     raise RuntimeError("a transaction awaited something other than its own statements")
 
 
+def make_schema(connection: sqlite3.Connection) -> None:
+    """Bring the schema of the database behind `connection` up to date, from plain code."""
+
+    class Here:
+        async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
+            return _run_transaction(connection, work)
+
+    _run_to_end(migrate(Here(), TYPES, "in memory"))
+
+
 def _fetch(connection: sqlite3.Connection, sql: str, params: Sequence[Any]) -> list[Row]:
     return connection.execute(sql, params).fetchall()
 
 
-async def open_sqlite(path: Path | None, *, always_durable: bool = False) -> SqliteDatabase:
-    """The database in the file `path` (made if need be, with its directory), or a new one in memory for None.
+async def open_sqlite(path: Path | None, *, always_durable: bool = False, memory_uri: str | None = None) -> SqliteDatabase:
+    """The database in the file `path` (made if need be, with its directory), for None one in memory: a new one, or that
+    which `memory_uri` names.
 
     Raises StoreUnavailable if it cannot be opened, SchemaTooNew if a newer prefectlite wrote it.
     """
@@ -260,6 +271,6 @@ async def open_sqlite(path: Path | None, *, always_durable: bool = False) -> Sql
         except OSError as error:
             raise StoreUnavailable(f"The database {path} cannot be opened: {error.strerror}: {error.filename}") from error
     else:
-        database = SqliteDatabase(None)
+        database = SqliteDatabase(None, memory_uri=memory_uri)
     await database.open()
     return database

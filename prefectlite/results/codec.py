@@ -14,27 +14,34 @@ from prefectlite.records import ResultRecord
 NONE = ResultRecord("none", None)
 #: The task ended, but its value is not in the record: it must be computed again when a resumed run needs it.
 ABSENT = ResultRecord("absent", None)
-# Exactly these types come back from MessagePack as they went in; a tuple or an enum would not.
-_PLAIN = (int, str, float, bool, bytes)
+# Exactly these types come back from MessagePack as they went in, and lists of them; a tuple or an enum would not.
+_PLAIN = frozenset((int, str, float, bool, bytes, type(None)))
+_NUMBERS = frozenset((int, float, bool, type(None)))
 _SMALL = 10_000
-_LARGEST_INT = 2**63
+_FEW = 100
 
 
 def is_cheap(value: Any) -> bool:
     """Whether `encode(value)` takes so little time that it may happen on the event loop."""
+    if type(value) is list:
+        return len(value) <= _FEW and all(_is_cheap(item, _SMALL // _FEW) for item in value)
+    return _is_cheap(value, _SMALL)
+
+
+def _is_cheap(value: Any, most: int) -> bool:
     kind = type(value)
-    return value is None or kind in (int, float, bool) or (kind in (str, bytes) and len(value) < _SMALL)
+    return kind in _NUMBERS or (kind in (str, bytes) and len(value) < most)
 
 
 def encode(value: Any, limit: int) -> ResultRecord:
     """`value` as the record keeps it. Raises SerializationError if it cannot be written down or exceeds `limit` bytes."""
     if value is None:
         return NONE
-    if type(value) in _PLAIN and not (type(value) is int and not -_LARGEST_INT <= value < _LARGEST_INT):
+    if type(value) in _PLAIN or (type(value) is list and _PLAIN.issuperset(map(type, value))):
         try:
             return _bounded("msgpack", msgspec.msgpack.encode(value), limit)
-        except UnicodeEncodeError:
-            pass  # a lone surrogate: pickle keeps it
+        except (UnicodeEncodeError, OverflowError):
+            pass  # a lone surrogate, a huge number: pickle keeps them
     try:
         data = pickled(value)
     except Exception as error:

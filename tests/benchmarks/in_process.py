@@ -14,6 +14,7 @@ from tests.benchmarks import by_hand
 from tests.benchmarks.figures import Figure, timed, times
 
 CHAIN, FAN, LAYERS, WIDTH, FLOWS, THREADS = 1_000, 10_000, 50, 20, 1_000, 64
+HANDLED, LEVEL = 2_000, 3_000
 
 
 @task
@@ -127,6 +128,45 @@ def _as_task(function: Callable[[int], Awaitable[Any]]) -> Callable[[int], Await
     return lambda index: asyncio.ensure_future(function(index))
 
 
+def _seen(task: Any, old: Any, new: Any) -> None:
+    """A state handler that only looks."""
+
+
+async def _awaited(task: Any, old: Any, new: Any) -> None:
+    """The same, awaited on the loop."""
+
+
+def handlers(directory: Path) -> list[Figure]:
+    """A fan-out whose tasks have three state handlers each, which see two changes of state."""
+
+    async def measure() -> list[Figure]:
+        bare = await _seconds(_fan(async_no_op, HANDLED)) / HANDLED * 1e6
+        figures = []
+        for kind, handler in (("plain", _seen), ("async", _awaited)):
+            cost = await _seconds(_fan(async_no_op.copy(state_handlers=[handler] * 3), HANDLED)) / HANDLED * 1e6
+            name = f"fan-out of {HANDLED:,} with three {kind} state handlers, per task"
+            figures.append(Figure(name, cost, "µs", "", times(cost, bare, "without them")))
+        return figures
+
+    return asyncio.run(measure())
+
+
+def mapped_depth(directory: Path) -> list[Figure]:
+    """A map over a map over a map, and a reduce."""
+
+    async def measure() -> list[Figure]:
+        with Flow("three levels") as flow:
+            values = list(range(LEVEL))
+            for _ in range(3):
+                values = async_no_op.map(values)
+            count(values)
+        cost = await _seconds(flow) / LEVEL / 3 * 1e6
+        wide = await _seconds(_fan(async_no_op, LEVEL)) / LEVEL * 1e6
+        return [Figure(f"mapped depth 3, {LEVEL:,} wide, async, per child", cost, "µs", "", times(cost, wide, "depth 1"))]
+
+    return asyncio.run(measure())
+
+
 def layers(directory: Path) -> list[Figure]:
     total = LAYERS * WIDTH
 
@@ -182,4 +222,4 @@ def small_flows(directory: Path) -> list[Figure]:
     ]
 
 
-ALL = (chain, fan_out, layers, sleeps, small_flows)
+ALL = (chain, fan_out, handlers, mapped_depth, layers, sleeps, small_flows)
