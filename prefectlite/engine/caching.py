@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefectlite.errors import SerializationError
 from prefectlite.language.caching import hashed
@@ -18,18 +18,31 @@ from prefectlite.states import Cached, Pending, State
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
+class CachePlace(NamedTuple):
+    """Who looks for something cached: a task, under its key, in one run of its flow, maybe as a mapped child."""
+
+    task: Task
+    key: str
+    flow_run_id: str
+    map_index: int
+
+
 def default_cache_key(flow_name: str, slug: str) -> str:
     """Under which a task without a `cache_key` finds what it cached: its own place in its flow, whichever version of it."""
     return f"{flow_name}/{slug}"
 
 
 async def cached_now(
-    reader: RunReader, task: Task, key: str, state: State, inputs: Mapping[str, Any], parameters: Mapping[str, Any]
+    reader: RunReader, place: CachePlace, state: State, inputs: Mapping[str, Any], parameters: Mapping[str, Any]
 ) -> State:
-    """The newest cached state that the task's validator accepts, else `state`, or Pending where that was a stale cache."""
+    """The newest cached state that the task's validator accepts, else `state`, or Pending where that was a stale cache.
+
+    What a sibling, a child of the same mapped task, cached in this very run is none: it was made of another element.
+    """
+    task = place.task
     if isinstance(state, Cached):
         return state if _is_good(task, state, inputs, parameters) else Pending("Cache was invalid; ready to run.")
-    candidates = await _candidates(reader, key)
+    candidates = await _candidates(reader, place)
     for candidate in candidates:
         if _is_good(task, candidate, inputs, parameters):
             return candidate
@@ -57,9 +70,9 @@ def _is_good(task: Task, state: State, inputs: Mapping[str, Any], parameters: Ma
     return task.cache_validator is not None and bool(task.cache_validator(state, inputs, parameters))
 
 
-async def _candidates(reader: RunReader, key: str) -> list[State]:
+async def _candidates(reader: RunReader, place: CachePlace) -> list[State]:
     found = []
-    for record, result in await reader.cached(key):
+    for record, result in await reader.cached(place.key, place.flow_run_id, place.map_index):
         state = restore_state(record)
         try:
             state.result = None if result is None else codec.decode(result)

@@ -21,6 +21,7 @@ class Crew:
 
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
+        self._context = copy_context()  # of the run: what one task's code sets is none of the next one's business
         self._units: dict[asyncio.Task[None], Unit] = {}
         self._works: dict[asyncio.Task[None], Work] = {}  # under a clock that jumps: it waits for each of them
         around = active_work.get()
@@ -28,13 +29,13 @@ class Crew:
 
     def begin(self, unit: Unit, work: Coroutine[Any, Any, None]) -> None:
         """Work on `unit` in a task of its own."""
-        context = None
+        context, piece = self._context.copy(), None
         if self._load is not None:
-            piece, context = Work(self._load), copy_context()
+            piece = Work(self._load)
             context.run(active_work.set, piece)
         task = kept(asyncio.get_running_loop().create_task(work, name=unit.label, context=context))
         self._units[task] = unit
-        if context is not None:
+        if piece is not None:
             self._works[task] = piece
         task.add_done_callback(self._ended)
 

@@ -6,8 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prefectlite.contexts import enter_values
+from prefectlite.engine.handlers import EndRun
+from prefectlite.engine.pass_around import PassAround, raise_if_wanted
+from prefectlite.engine.run_logs import task_begun, task_ended
+from prefectlite.engine.run_values import task_values
 from prefectlite.engine.units import Unit, flat
-from prefectlite.states import Failed, Mapped, Skipped, State, Success
+from prefectlite.states import Failed, Mapped, Pending, Retrying, Skipped, State, Success
 
 SKIP_MESSAGE = (
     "Upstream task was skipped; if this was not the intended behavior, consider changing"
@@ -16,35 +21,60 @@ SKIP_MESSAGE = (
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
-def expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
-    """The state of a mapped task whose upstreams are ready: Mapped with the number of its children, or why it has none."""
+async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], limit: int) -> State:
+    """The state of a mapped task whose upstreams are ready: Mapped with the number of its children, or why it has none.
+
+    As the state handlers have it.
+    """
+    start = parent.start if parent.start is not None else Pending()
+    enter_values(task_values(around.values, parent, 1))
+    task_begun(parent.label)
     try:
-        return _expand(parent, units, limit)
+        state = _expansion(parent, units, limit)
     except Exception as error:  # what is mapped over is the user's, and so is its length
-        return Failed(f"Unexpected error while mapping: {error!r}", error)
+        state = Failed(f"Unexpected error while mapping: {error!r}", error)
+    if isinstance(start, Mapped) and not parent.version:  # given, and not found in the record
+        state = _as_given(start, state)
+    try:
+        state = await around.handlers_of(parent).see(start, state)
+    except EndRun as end:
+        if end.error is not None:
+            raise_if_wanted(around, end.error)
+        state = end.state
+    task_ended(parent.label, state)
+    return state
 
 
-def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
+def _as_given(start: Mapped, found: State) -> State:
+    """As many children as `start` says, but no more than there are elements to be seen."""
+    if found.is_skipped():
+        return found
+    width = min(start.n_map_states, found.n_map_states) if isinstance(found, Mapped) else start.n_map_states
+    return Mapped(start.message, n_map_states=width)
+
+
+def _expansion(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     widths: list[int] = []
     for edge in parent.node.edges:
         upstream = units[edge.upstream_task]
         state = upstream.state
         assert state is not None
-        if state.is_skipped() and parent.node.task.skip_on_upstream_skip:
+        whole = edge.mapped or upstream.children is None  # or else it takes the children as one, like any other task
+        if parent.node.task.skip_on_upstream_skip and is_skipped(state if whole else upstream.result_state()):
             return Skipped(SKIP_MESSAGE)
         if not edge.mapped:
             continue
         if edge.flattened and state.is_successful():
             elements = _elements(parent, upstream, upstream.result_state())
             if elements is None:
-                return _unmappable(state.result)
+                return _unmappable(upstream, state.result)
             parent.elements = {**(parent.elements or {}), edge: elements}
             widths.append(len(elements))
         elif upstream.children is not None:
             widths.append(len(upstream.children))
         elif state.is_successful():
             if not _can_be_mapped(state.result):
-                return _unmappable(state.result)
+                return _unmappable(upstream, state.result)
             widths.append(len(state.result))
     if not widths:
         return Failed("No upstream states can be mapped over.")
@@ -68,9 +98,11 @@ def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit
         child = Unit(parent.node, index, parent)
         if index < len(starts):
             child.start = starts[index]
+        elif isinstance(parent.start, Retrying):
+            child.start = Pending(context={"task_run_count": parent.start.run_count + 1})
         for source in sources:
-            upstream = source[index]
-            if not upstream.settled:
+            upstream = source[index] if index < len(source) else None
+            if upstream is not None and not upstream.settled:
                 child.waiting += 1
                 if upstream.waiters is None:
                     upstream.waiters = []
@@ -104,8 +136,16 @@ def _of_child(parent: Unit, state: State) -> Sequence[State]:
     return [Success(state.message, element) for element in state.result]
 
 
-def _unmappable(value: Any) -> Failed:
-    return Failed(f"At least one upstream state has an unmappable result: {type(value).__name__}")
+def is_skipped(state: State) -> bool:
+    """Whether it was skipped, or one of its children."""
+    if isinstance(state, Mapped):
+        return any(child is not None and child.is_skipped() for child in state.map_states)
+    return state.is_skipped()
+
+
+def _unmappable(upstream: Unit, value: Any) -> Failed:
+    reason = TypeError(f"Task {upstream.label!r} gave what cannot be mapped over: {type(value).__name__}")
+    return Failed("At least one upstream state has an unmappable result.", reason)
 
 
 def _can_be_mapped(value: Any) -> bool:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from prefectlite.engine.pass_around import raise_if_wanted
+from prefectlite.signals import ENDRUN, StateSignal
 from prefectlite.states import Failed, Mapped, Running, State, Success
+
+if TYPE_CHECKING:
+    from prefectlite.engine.flow_run import FlowRunExecution
 
 _logger = logging.getLogger("prefectlite.FlowRunner")
 
@@ -24,6 +31,24 @@ def final_state(terminal: Iterable[State], reference: Iterable[State]) -> State:
         return Success("All reference tasks succeeded.")
     _logger.info("Flow run SUCCESS: no reference tasks failed")
     return Success("No reference tasks failed.")
+
+
+async def as_handled(execution: FlowRunExecution, state: State, reference: set[State]) -> State:
+    """`state`, which ended a flow run, or what the flow's terminal state handler makes of it."""
+    graph = execution.graph
+    if graph.terminal_state_handler is None or not state.is_finished():
+        return state
+    try:
+        answer = await execution.caller.aside(graph.terminal_state_handler, graph, state, reference)
+    except (StateSignal, ENDRUN) as signal:
+        return signal.state
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:  # a handler that exits must not take the process with it
+        _logger.error("The terminal state handler of flow %r raised", graph.name, exc_info=error)
+        raise_if_wanted(execution, error)
+        return Failed(f"Unexpected error: {error!r}", error)
+    return answer if isinstance(answer, State) else state
 
 
 def _each(states: Iterable[State]) -> list[State]:

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from prefectlite.engine.crew import Crew
-from prefectlite.engine.expansion import expand, make_children
+from prefectlite.engine.expansion import expanded, make_children
 from prefectlite.engine.final_state import final_state
-from prefectlite.engine.handlers import EndRun, Handlers
+from prefectlite.engine.handlers import Handlers
 from prefectlite.engine.lanes import Lanes
 from prefectlite.engine.pauses import Pauses
 from prefectlite.engine.plan import Plan
@@ -268,7 +268,9 @@ class FlowRunExecution:
                 await self._commit_end(unit, Cancelled("Task run was cancelled; its code did not end and was left behind"))
 
     async def _expand(self, unit: Unit) -> None:
-        state = await self._expansion(unit)
+        state = unit.start if unit.start is not None else Pending()
+        if await its_turn(self, unit, state):
+            state = await expanded(self, unit, self.units, self._max_children)
         if expanded_as(unit, state):
             unit.state = state
         else:
@@ -279,19 +281,6 @@ class FlowRunExecution:
         children = make_children(unit, self.units, state.n_map_states)
         state.map_states = []  # they are the children's from now on
         self._progress.expanded(unit, children)
-
-    async def _expansion(self, unit: Unit) -> State:
-        start = unit.start or Pending()
-        if not await its_turn(self, unit, start):
-            return start
-        if isinstance(start, Mapped) and not unit.version:  # given, and not found in the record
-            state: State = Mapped(start.message, n_map_states=start.n_map_states)
-        else:
-            state = expand(unit, self.units, self._max_children)
-        try:
-            return await self.handlers_of(unit).see(start, state)
-        except EndRun as end:
-            return end.state
 
     def _final_state(self) -> State:
         terminal, reference = self._plan.terminal_tasks, self._plan.reference_tasks

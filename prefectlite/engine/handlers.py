@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Sequence
@@ -17,11 +18,11 @@ _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
 class EndRun(Exception):
-    """Ends the pass of a task run, or a flow run, in `state`."""
+    """Ends the pass of a task run, or a flow run, in `state`; `error` is what a state handler raised, if that is why."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, error: BaseException | None = None) -> None:
         super().__init__(state)
-        self.state = state
+        self.state, self.error = state, error
 
 
 class _Stopped(NamedTuple):
@@ -67,9 +68,11 @@ class Handlers:
             raise EndRun(signal.state) from None
         except StateSignal as signal:
             return signal.state
-        except Exception as error:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # a handler that exits must not take the process with it
             _logger.exception("Exception raised while calling state handlers of %s", self._subject)
-            raise EndRun(Failed(f"Unexpected error while calling state handlers: {error!r}", error)) from None
+            raise EndRun(Failed(f"Unexpected error while calling state handlers: {error!r}", error), error) from None
         return state
 
     def _call(self, position: int, old: State, state: State) -> _Stopped:
@@ -82,8 +85,10 @@ class Handlers:
         return _Stopped(len(self._handlers), state, None)
 
     def _checked(self, number: int, answer: Any, state: State) -> State:
-        if answer is None or isinstance(answer, State):
-            return answer or state
+        if isinstance(answer, State):
+            return answer
+        if not answer:  # of a handler that ends in `and …`, say
+            return state
         name = getattr(self._handlers[number], "__name__", repr(self._handlers[number]))
         raise TypeError(f"state handler {name!r} of {self._subject} must return a State or None, not {answer!r}")
 

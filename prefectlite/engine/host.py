@@ -8,8 +8,10 @@ from typing import Any
 
 from prefectlite.clock import active_clock, to_micros
 from prefectlite.contexts import active_log, enter_values
+from prefectlite.engine.final_state import as_handled
 from prefectlite.engine.flow_run import FlowRunExecution
 from prefectlite.engine.handlers import EndRun, Handlers
+from prefectlite.engine.pass_around import raise_if_wanted
 from prefectlite.engine.requests import RunOptions, RunRequest
 from prefectlite.engine.run_logs import LogSink
 from prefectlite.engine.run_values import run_values
@@ -155,16 +157,15 @@ class Host:
                 return execution.states(begun)
             return execution.states(await handlers.see(begun, state))
         except EndRun as end:
+            if end.error is not None:
+                raise_if_wanted(execution, end.error)
             return execution.states(end.state)
 
     async def _run(self, execution: FlowRunExecution, graph: Graph) -> State:
         try:
             state = await execution.run()
-            if graph.terminal_state_handler is None or not state.is_finished():
-                return state
-            reference = {execution.units[task].result_state() for task in graph.reference_tasks()}
-            handled = await self._around.caller.aside(graph.terminal_state_handler, graph, state, reference)
-            return execution.states(handled if isinstance(handled, State) else state)
+            reference = {state.result[task] for task in graph.reference_tasks()}
+            return execution.states(await as_handled(execution, state, reference))
         except (TransitionRefused, StoreClosed):
             raise
         except Exception as error:

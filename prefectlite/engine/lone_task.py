@@ -7,8 +7,8 @@ from typing import Any
 
 from prefectlite.clock import Clock
 from prefectlite.engine.calling import Caller
-from prefectlite.engine.expansion import expand
-from prefectlite.engine.handlers import EndRun, Handlers
+from prefectlite.engine.expansion import expanded
+from prefectlite.engine.handlers import Handlers
 from prefectlite.engine.plan import Node
 from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.units import Unit
@@ -60,10 +60,8 @@ class LoneTask:
         if not state.is_pending() or not due or not all(one.is_finished() for one in upstream.values()):
             return state
         units = {edge.upstream_task: _ended(edge.upstream_task, one) for edge, one in upstream.items()}
-        try:
-            return await self._handlers.see(state, expand(unit, units, self._max_children))
-        except EndRun as end:
-            return end.state
+        unit.start = state
+        return await expanded(self, unit, units, self._max_children)
 
     # -- what the pass asks -------------------------------------------------------------------------------------------
 
@@ -94,7 +92,7 @@ class _NothingRecorded:
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         return []
 
-    async def cached(self, key: str) -> list[tuple[StateRecord, ResultRecord | None]]:
+    async def cached(self, key: str, flow_run_id: str, map_index: int) -> list[tuple[StateRecord, ResultRecord | None]]:
         return []
 
 

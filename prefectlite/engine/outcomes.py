@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from prefectlite.engine.targets import template_values, written
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
-from prefectlite.executors.threads import OwnThread
+from prefectlite.executors.threads import Interrupted, OwnThread
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.settings import Settings
-from prefectlite.signals import ENDRUN, LOOP, StateSignal
+from prefectlite.signals import ENDRUN, LOOP, SUCCESS, StateSignal
 from prefectlite.states import Failed, State, Success
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
@@ -56,11 +56,14 @@ class Outcomes:
             return Outcome(error.state, None, ends=True)
         if not isinstance(error, StateSignal):
             return self._failure(call, error)
-        _logger.info("Task '%s': %s signal raised: %s", call.unit.label, type(error).__name__, error)
-        has_value = error.state.has_result and error.state.result is not error
-        if (isinstance(error.state, Success) and has_value) or isinstance(error, LOOP):
+        if isinstance(error, LOOP):
             return self._written_down(call, error.state)
-        return Outcome(error.state, None)
+        _logger.info("Task '%s': %s signal raised: %r", call.unit.label, type(error).__name__, error)
+        if not isinstance(error.state, Success) or not error.state.has_result or error.state.result is error:
+            return Outcome(error.state, None)
+        if isinstance(error, SUCCESS):
+            return self._written_down(call, error.state)
+        return Outcome(error.state, self.record(call.unit, error.state.result))
 
     def is_quick(self, call: Call, value: Any) -> bool:
         """Whether writing `value` down takes so little time that it may happen on the event loop."""
@@ -87,7 +90,13 @@ class Outcomes:
                 fields = template_values(call.values, call.arguments)
                 if location := written(call.unit.node.task, call.flow_result, value, fields):
                     state.context["result_location"] = location
-            except Exception as error:
+            except ENDRUN as end:
+                return Outcome(end.state, None, ends=True)
+            except StateSignal as signal:
+                return Outcome(signal.state, None)
+            except Interrupted:
+                raise
+            except BaseException as error:  # a location that exits must not take the process with it
                 _logger.exception("Task '%s': its result could not be written", call.unit.label)
                 return Outcome(Failed(f"Unexpected error: {error!r}", error), self._record_of_error(error))
         return Outcome(state, self.record(call.unit, value))

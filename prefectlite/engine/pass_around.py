@@ -44,3 +44,9 @@ class PassAround(Protocol):
     def raise_outside(self, error: BaseException) -> None:
         """Stop the run, which raises `error`."""
         ...
+
+
+def raise_if_wanted(around: PassAround, error: BaseException) -> None:
+    """Have the run raise `error`, which user code raised, where `raise_on_exception` asks for that."""
+    if around.values.get("raise_on_exception"):
+        around.raise_outside(error)

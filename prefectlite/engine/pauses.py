@@ -52,7 +52,7 @@ class Pauses:
             question = question.replace(unit.node.task.name, unit.label)
         async with self._one_at_a_time:
             try:
-                while await asyncio.to_thread(prompt, question) != "y":
+                while (await asyncio.to_thread(prompt, question)).strip().lower() != "y":
                     pass
             except EOFError:
                 _logger.warning("Task '%s' is paused, and there is nobody to ask: resume it through the API", unit.label)

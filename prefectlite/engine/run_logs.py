@@ -16,11 +16,25 @@ from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME, get_logger
 from prefectlite.orchestrator.protocols import RunLog
 from prefectlite.records import LogRow
 from prefectlite.settings import Settings
+from prefectlite.states import State
 
 #: Longer messages become several lines, up to so many bytes in all.
 MOST_OF_A_LINE, MOST_OF_A_MESSAGE = 64 * 1024, 16 * 1024 * 1024
 #: What every record made in a run tells about it, where there is something to tell.
 _OF_THE_RUN = ("flow_name", "flow_run_id", "task_name", "task_slug", "task_run_id")
+_logger = logging.getLogger("prefectlite.TaskRunner")
+
+
+def task_begun(label: str) -> None:
+    """Say that a pass of the task run `label` begins."""
+    if _logger.isEnabledFor(logging.INFO):
+        _logger.info("Task '%s': Starting task run...", label)
+
+
+def task_ended(label: str, state: State) -> None:
+    """Say in which state the pass of the task run `label` ended."""
+    if _logger.isEnabledFor(logging.INFO):
+        _logger.info("Task '%s': Finished task run for task with final state: '%s'", label, state.name)
 
 
 class LogSink:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefectlite.clock import Clock, from_micros
+from prefectlite.engine.units import Unit
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
 from prefectlite.records import FlowRunRow
@@ -31,6 +33,23 @@ def run_values(
         "flow_run_id": run.id,
         "flow_run_name": run.name,
         "scheduled_start_time": from_micros(run.scheduled_start_time),
+    }
+
+
+def task_values(values: Mapping[str, Any], unit: Unit, run_count: int) -> dict[str, Any]:
+    """The values for one pass of `unit`: those of its flow run, those given for its task, and what it is."""
+    node, task = unit.node, unit.node.task
+    return {
+        **values,
+        **node.values,
+        "task_name": task.name,
+        "task_full_name": unit.label,
+        "task_slug": node.slug,
+        "task_id": node.task_id,
+        "task_tags": task.tags,
+        "task_run_id": unit.run_id,
+        "task_run_count": run_count,
+        "map_index": unit.index if unit.index >= 0 else None,
     }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prefectlite.errors import ResultNotImplementedError
 from prefectlite.language.task import Task
+from prefectlite.result import Result
 from prefectlite.states import Cached
 
 if TYPE_CHECKING:
@@ -19,23 +21,32 @@ def template_values(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> dic
     return fields
 
 
-async def target_hit(caller: Caller, task: Task, fields: Mapping[str, Any]) -> Cached | None:
+async def target_hit(caller: Caller, task: Task, flow_result: Result | None, fields: Mapping[str, Any]) -> Cached | None:
     """The state of a task whose target exists already, with what is there as its result; None where nothing is."""
-    return await caller.aside(_read, task, fields)  # type: ignore[no-any-return]
+    return await caller.aside(_read, task, flow_result, fields)  # type: ignore[no-any-return]
 
 
-def _read(task: Task, fields: Mapping[str, Any]) -> Cached | None:
+def _read(task: Task, flow_result: Result | None, fields: Mapping[str, Any]) -> Cached | None:
+    result = _result(task, flow_result) or Result()
     target = task.target(**fields) if callable(task.target) else task.target
-    if not task.result.exists(target, **fields):
+    if not result.exists(str(target), **fields):
         return None
     place = str(target).format(**fields)
-    known = task.result.read(place)
+    known = result.read(place)
     return Cached(f"Result found at task target {place}", known.value, context={"result_location": place})
 
 
-def written(task: Task, flow_result: Any, value: Any, fields: Mapping[str, Any]) -> str | None:
+def written(task: Task, flow_result: Result | None, value: Any, fields: Mapping[str, Any]) -> str | None:
     """Where `value` has been written to, by the task's own result or else the flow's; None where there is neither."""
-    result = task.result if task.result is not None else flow_result
+    result = _result(task, flow_result)
     if result is None or value is None:
         return None
-    return result.write(value, **fields).location  # type: ignore[no-any-return]
+    try:
+        return result.write(value, **fields).location
+    except ResultNotImplementedError:  # a result that only is, and is kept nowhere
+        return None
+
+
+def _result(task: Task, flow_result: Result | None) -> Result | None:
+    result: Result | None = task.result if task.result is not None else flow_result
+    return result.at(task.target) if result is not None and task.target is not None else result

@@ -8,24 +8,27 @@ Every change of state is seen by the state handlers. The order, and which failur
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from prefectlite.contexts import enter_values
-from prefectlite.engine.caching import cached_now, cached_outcome, default_cache_key
-from prefectlite.engine.expansion import SKIP_MESSAGE
+from prefectlite.engine.caching import CachePlace, cached_now, cached_outcome, default_cache_key
+from prefectlite.engine.expansion import SKIP_MESSAGE, is_skipped
 from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.outcomes import Call, Outcome
-from prefectlite.engine.pass_around import PassAround
-from prefectlite.engine.run_logs import stdout_logged
+from prefectlite.engine.pass_around import PassAround, raise_if_wanted
+from prefectlite.engine.run_logs import stdout_logged, task_begun, task_ended
+from prefectlite.engine.run_values import task_values
 from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
 from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge
 from prefectlite.records import ResultRecord
-from prefectlite.signals import ENDRUN, StateSignal, TaskTimeoutSignal
+from prefectlite.signals import ENDRUN, TRIGGERFAIL, StateSignal, TaskTimeoutSignal
 from prefectlite.states import (
     Failed,
     Looped,
@@ -57,19 +60,9 @@ class TaskPass:
 
     async def run(self, state: State) -> State:
         """The state the task run ends in, or waits in for another pass: `state` itself where it is not its turn."""
-        try:
-            while True:
-                state = state if type(state) is Pending and not state.context else self._unwrapped(state)
-                self._enter_values(state)
-                state = await self._through(state)
-                if not isinstance(state, Looped):
-                    return state
-                state = self._next_round(state)
-        except EndRun as end:
-            return end.state
-        except Exception as error:
-            _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
-            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {error!r}", error)
+        ended = await self._ended(state)
+        task_ended(self._unit.label, ended)
+        return ended
 
     def record_of(self, state: State) -> ResultRecord | None:
         """The result of `state` as the record keeps it."""
@@ -79,6 +72,32 @@ class TaskPass:
         if not state.is_successful() or not state.has_result or isinstance(state.result, StateSignal):
             return None
         return self._execution.caller.outcomes.record(self._unit, state.result)
+
+    async def _ended(self, state: State) -> State:
+        is_first = True
+        try:
+            while True:
+                state = state if type(state) is Pending and not state.context else self._unwrapped(state)
+                self._enter_values(state)
+                if is_first:
+                    task_begun(self._unit.label)
+                    is_first = False
+                state = await self._through(state)
+                if not isinstance(state, Looped):
+                    return state
+                state = self._next_round(state)
+        except EndRun as end:
+            if end.error is not None:
+                raise_if_wanted(self._execution, end.error)
+            return end.state
+        except (StateSignal, ENDRUN) as signal:
+            return signal.state
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # a name that exits must not take the process with it
+            _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
+            raise_if_wanted(self._execution, error)
+            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {error!r}", error)
 
     # -- 1: where it stands -----------------------------------------------------------------------------------------------
 
@@ -92,29 +111,19 @@ class TaskPass:
         return state
 
     def _enter_values(self, state: State) -> None:
-        task, unit = self._task, self._unit
+        unit = self._unit
         self.run_count = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
-        values = {
-            **self._execution.values,
-            "task_name": task.name,
-            "task_full_name": unit.label,
-            "task_slug": unit.node.slug,
-            "task_id": unit.node.task_id,
-            "task_run_id": unit.run_id,
-            "task_run_count": self.run_count,
-            "map_index": unit.index if unit.index >= 0 else None,
-        }
-        if task.tags:
-            values["task_tags"] = task.tags
+        values = task_values(self._execution.values, unit, self.run_count)
         if "_loop_count" in state.context:
             unit.round = Round(state.context["_loop_count"], state.result)
             values["task_loop_count"], values["task_loop_result"] = unit.round
-        if isinstance(state, Resume) or (isinstance(state, Paused) and self._is_due(state)):
+        if isinstance(state, Resume) or (isinstance(state, Paused) and self._is_due(state)) or self._is_child_of_resumed():
             values["resume"] = True
-        if unit.node.values:
-            values.update(unit.node.values)
         self._values = values
         enter_values(values)
+
+    def _is_child_of_resumed(self) -> bool:
+        return self._unit.parent is not None and isinstance(self._unit.parent.start, Resume)
 
     def _is_due(self, state: Any) -> bool:
         return state.start_time is not None and state.start_time <= self._execution.clock.now()
@@ -124,7 +133,7 @@ class TaskPass:
     async def _through(self, state: State) -> State:
         task = self._task
         self._check_ready(state)
-        if task.skip_on_upstream_skip and any(_is_skipped(upstream) for upstream in self._upstream.values()):
+        if task.skip_on_upstream_skip and any(is_skipped(upstream) for upstream in self._upstream.values()):
             await self._end(state, Skipped(SKIP_MESSAGE))
         self._arguments = inputs(self._unit, self._upstream)
         if task.task_run_name is not None:
@@ -159,11 +168,12 @@ class TaskPass:
         try:
             if self._task.trigger(self._upstream):
                 return
-            end: State = TriggerFailed("Trigger failed")
+            end: State = TRIGGERFAIL("Trigger failed").state
         except (StateSignal, ENDRUN) as signal:
             end = signal.state
         except BaseException as error:
             _logger.exception("Task '%s': Unexpected error while checking task trigger", self._unit.label)
+            raise_if_wanted(self._execution, error)
             end = TriggerFailed(f"Unexpected error while checking task trigger: {error!r}", error)
         await self._end(state, end)
 
@@ -178,8 +188,11 @@ class TaskPass:
             raise EndRun(await self._handlers.see(state, end.state)) from None
         except StateSignal as signal:
             new = signal.state
-        except Exception as error:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # a validator that exits must not take the process with it
             _logger.exception("Task '%s': Unexpected error", self._unit.label)
+            raise_if_wanted(self._execution, error)
             new = Failed(f"Unexpected error: {error!r}", error)
         return await self._handlers.see(state, new)
 
@@ -187,7 +200,9 @@ class TaskPass:
         template = self._task.task_run_name
         fields = template_values(self._values, self._arguments)
         name = (
-            template.format(**fields) if isinstance(template, str) else await self._execution.caller.aside(template, fields)
+            template.format(**fields)
+            if isinstance(template, str)
+            else await self._execution.caller.aside(partial(template, **fields))
         )
         self._values["task_run_name"] = name
         enter_values(self._values)
@@ -195,11 +210,11 @@ class TaskPass:
 
     async def _target_hit(self, state: State) -> State:
         fields = template_values(self._values, self._arguments)
-        return await target_hit(self._execution.caller, self._task, fields) or state
+        return await target_hit(self._execution.caller, self._task, self._execution.graph.result, fields) or state
 
     async def _cache_hit(self, state: State) -> State:
-        reader = self._execution.reader
-        return await cached_now(reader, self._task, self._key(), state, self._arguments, self._values["parameters"])
+        place = CachePlace(self._task, self._key(), self._values.get("flow_run_id", ""), self._unit.index)
+        return await cached_now(self._execution.reader, place, state, self._arguments, self._values["parameters"])
 
     async def _now_cached(self, state: State) -> State:
         self.cache_key = self._key()
@@ -234,9 +249,12 @@ class TaskPass:
             )
             self._outcome = await execution.caller.call(call)
         state = self._outcome.state
-        if self._values.get("raise_on_exception") and _is_wanted_outside(state):
-            execution.raise_outside(state.result)
-            raise EndRun(state)
+        if isinstance(state, Looped) and state.message is None:
+            state.message = f"Task is looping ({state.loop_count})"
+        if self._values.get("raise_on_exception") and not (self._outcome.ends or _goes_on(state)):
+            if _is_wanted_outside(state):
+                execution.raise_outside(state.result)
+            raise EndRun(state)  # a signal is not raised outside, and not seen by the handlers either
         seen = await self._handlers.see(running, state)
         if self._outcome.ends:
             raise EndRun(seen)
@@ -265,14 +283,12 @@ class TaskPass:
         return Pending(looped.message, looped.result, context={"_loop_count": looped.loop_count + 1})
 
 
+def _goes_on(state: State) -> bool:
+    return isinstance(state, Looped) or (state.is_successful() and not state.is_skipped())
+
+
 def _is_wanted_outside(state: State) -> bool:
     return state.is_failed() and isinstance(state.result, Exception | TaskTimeoutSignal)
-
-
-def _is_skipped(state: State) -> bool:
-    if isinstance(state, Mapped):
-        return any(child is not None and child.is_skipped() for child in state.map_states)
-    return state.is_skipped()
 
 
 def _is_finished(state: State) -> bool:

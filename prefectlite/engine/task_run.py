@@ -27,6 +27,8 @@ async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
         return
     state = unit.start if unit.start is not None else Pending()
     if unit.start is not None and not execution.single_pass:
+        if state.is_scheduled() and not unit.version:  # given, and nobody knows of it so far who could let it go on
+            await commit(execution, unit, state)
         state = await _due(execution, unit, state)
     while True:
         one = TaskPass(execution, unit, upstream)
@@ -34,7 +36,7 @@ async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
         state = await one.run(state)
         if not (state.is_finished() or state.is_scheduled() or execution.single_pass):
             state = Failed(f"Task '{unit.label}' was left in state {state.name}, in which it does not go on by itself")
-        if state is not entered or execution.single_pass:
+        if state is not entered or unit.state is None or execution.single_pass:  # a given state may be the end already
             await commit(execution, unit, state, one.record_of(state), one.name, one.cache_key)
         if state.is_finished() or execution.single_pass:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -86,9 +87,18 @@ def upstream_states(unit: Unit, units: dict[Any, Unit]) -> dict[Edge, State]:
             assert child is not None
             states[edge] = child
         else:
-            whole = upstream.result_state()
-            states[edge] = Success(whole.message, whole.result[unit.index]) if whole.is_successful() else whole
+            states[edge] = _element(upstream.result_state(), unit.index)
     return states
+
+
+def _element(whole: State, index: int) -> State:
+    """The state of an upstream task that is mapped over, as the child with this index sees it: with its own element."""
+    value = whole.result[index] if hasattr(whole.result, "__getitem__") else None
+    if type(whole) is Success:
+        return Success(whole.message, value)
+    state = copy.copy(whole)
+    state.result = value
+    return state
 
 
 def inputs(unit: Unit, states: dict[Edge, State]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ class LocalRunReader:
         """What has happened in this run so far."""
         return await runs.task_runs(self._database, flow_run_id)
 
-    async def cached(self, key: str) -> list[tuple[StateRecord, ResultRecord | None]]:
-        """The states, with their results, that task runs cached under `key`, the newest first."""
-        return await runs.cached_states(self._database, key)
+    async def cached(self, key: str, flow_run_id: str, map_index: int) -> list[tuple[StateRecord, ResultRecord | None]]:
+        """The states, with their results, that task runs cached under `key` in other flow runs than this one.
+
+        Those of the child with this map index come first, then the newest.
+        """
+        return await runs.cached_states(self._database, key, flow_run_id, map_index)

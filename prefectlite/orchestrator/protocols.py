@@ -43,8 +43,11 @@ class RunReader(Protocol):
         """What has happened in this run so far."""
         ...
 
-    async def cached(self, key: str) -> list[tuple[StateRecord, ResultRecord | None]]:
-        """The states, with their results, that task runs cached under `key`, the newest first."""
+    async def cached(self, key: str, flow_run_id: str, map_index: int) -> list[tuple[StateRecord, ResultRecord | None]]:
+        """The states, with their results, that task runs cached under `key` in other flow runs than this one.
+
+        Those of the child with this map index come first, then the newest.
+        """
         ...
 
 

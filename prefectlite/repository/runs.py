@@ -25,7 +25,8 @@ _MOST_CACHED = 100
 _CACHED = f"""
 SELECT r.state, r.state_timestamp, r.state_message, r.state_start_time, r.state_details, x.encoding, x.data
 FROM task_run r LEFT JOIN result x ON x.task_run_id = r.id
-WHERE r.cache_key = $1 AND r.state = 'Cached' ORDER BY r.end_time DESC LIMIT {_MOST_CACHED}
+WHERE r.cache_key = $1 AND r.state = 'Cached' AND r.flow_run_id <> $2
+ORDER BY CASE WHEN r.map_index = $3 THEN 0 ELSE 1 END, r.end_time DESC LIMIT {_MOST_CACHED}
 """
 _SCHEDULED = "', '".join(names_of(Scheduled))
 _UNFINISHED = "', '".join(sorted(set(BY_NAME) - FINISHED))
@@ -44,9 +45,11 @@ async def task_runs(database: Database, flow_run_id: str) -> list[TaskRunRow]:
     return [_task_run(row) for row in await database.read(_TASK_RUNS, (flow_run_id,))]
 
 
-async def cached_states(database: Database, key: str) -> list[tuple[StateRecord, ResultRecord | None]]:
-    """What task runs cached under `key`, the newest first."""
-    rows = await database.read(_CACHED, (key,))
+async def cached_states(
+    database: Database, key: str, flow_run_id: str, map_index: int
+) -> list[tuple[StateRecord, ResultRecord | None]]:
+    """What task runs cached under `key` in other runs than this one: those with this map index first, then the newest."""
+    rows = await database.read(_CACHED, (key, flow_run_id, map_index))
     return [(StateRecord("", *row[:5]), None if row[5] is None else ResultRecord(*row[5:])) for row in rows]
 
 
