@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from prefectlite.language import collections
 from prefectlite.language.callbacks import handlers_of
 from prefectlite.language.executor import checked_executor
 from prefectlite.language.graph import Edge, Graph
-from prefectlite.language.parameter import check_parameters
+from prefectlite.language.parameter import check_parameters, checked_values, unexpected
 from prefectlite.language.serialized import digest_of, serialized_flow
 from prefectlite.language.task import Task
 from prefectlite.lazily import lazily
@@ -148,7 +148,7 @@ class Flow(Graph):
             _warn_loading(self.name, "run")
             return None  # type: ignore[return-value]
         settings = load_settings()
-        call = self._call({**(parameters or {})}, kwargs)
+        call = self._call(parameters or {}, kwargs)
         self.validate()
         check_parameters(self, call.parameters)
         on_time = self.schedule is not None and (settings.run_on_schedule if run_on_schedule is None else run_on_schedule)
@@ -158,8 +158,9 @@ class Flow(Graph):
         run = FlowRun(self, work, settings, _site(_caller()))
         return run if _in_event_loop() else run.run_blocking()
 
-    def _call(self, values: dict[str, Any], keywords: dict[str, Any]) -> RunCall:
+    def _call(self, parameters: Mapping[str, Any], keywords: dict[str, Any]) -> RunCall:
         names = {task.name for task in self.parameters()}
+        values = dict(checked_values(self, parameters))
         values.update({name: keywords.pop(name) for name in list(keywords) if name in names})
         if "return_tasks" in keywords:
             raise FlowError("flow.run() returns the states of all tasks: `return_tasks` cannot be chosen")
@@ -181,10 +182,7 @@ class Flow(Graph):
             start_time=getattr(state, "start_time", None) if isinstance(state, State) else None,
         )
         if keywords:
-            raise UnexpectedArgument(
-                f"Flow.run received the following unexpected parameters: {', '.join(sorted(keywords))}."
-                f" Flow {self.name!r} takes: {', '.join(sorted(names)) or 'none'}"
-            )
+            raise UnexpectedArgument(unexpected(self, keywords))
         return call
 
     # -- on paper ---------------------------------------------------------------------------------------------------------

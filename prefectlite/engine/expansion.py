@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefectlite.engine.units import Unit, flat
+from prefectlite.shown import told
 from prefectlite.states import Failed, Mapped, Skipped, State, Success
 
 SKIP_MESSAGE = (
@@ -20,8 +21,8 @@ def expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     """The state of a mapped task whose upstreams are ready: Mapped with the number of its children, or why it has none."""
     try:
         return _expand(parent, units, limit)
-    except Exception as error:  # what is mapped over is the user's, and so is its length
-        return Failed(f"Unexpected error while mapping: {error!r}", error)
+    except BaseException as error:  # what is mapped over is the user's, and so is its length
+        return Failed(f"Unexpected error while mapping: {told(error)}", error)
 
 
 def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:

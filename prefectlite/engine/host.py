@@ -157,6 +157,8 @@ class Host:
             return execution.states(end.state)
 
     async def _run(self, execution: FlowRunExecution, graph: Graph) -> State:
+        if not graph.slugs:
+            _logger.warning("Flow %r has no tasks: there is nothing to do. Call them inside its `with` block", graph.name)
         try:
             state = await execution.run()
             if graph.terminal_state_handler is None or not state.is_finished():

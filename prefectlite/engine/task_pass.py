@@ -24,6 +24,7 @@ from prefectlite.engine.units import Round, Unit, inputs
 from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge
 from prefectlite.records import ResultRecord
+from prefectlite.shown import told
 from prefectlite.signals import ENDRUN, StateSignal, TaskTimeoutSignal
 from prefectlite.states import (
     Failed,
@@ -69,9 +70,9 @@ class TaskPass:
                 state = self._next_round(state)
         except EndRun as end:
             return end.state
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:  # of names and keys of the user's, for example
             _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
-            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {error!r}", error)
+            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {told(error)}", error)
 
     def record_of(self, state: State) -> ResultRecord | None:
         """The result of `state` as the record keeps it."""
@@ -166,7 +167,7 @@ class TaskPass:
             end = signal.state
         except BaseException as error:
             _logger.exception("Task '%s': Unexpected error while checking task trigger", self._unit.label)
-            end = TriggerFailed(f"Unexpected error while checking task trigger: {error!r}", error)
+            end = TriggerFailed(f"Unexpected error while checking task trigger: {told(error)}", error)
         await self._end(state, end)
 
     async def _end(self, old: State, new: State) -> None:
@@ -180,9 +181,9 @@ class TaskPass:
             raise EndRun(await self._handlers.see(state, end.state)) from None
         except StateSignal as signal:
             new = signal.state
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:
             _logger.exception("Task '%s': Unexpected error", self._unit.label)
-            new = Failed(f"Unexpected error: {error!r}", error)
+            new = Failed(f"Unexpected error: {told(error)}", error)
         return await self._handlers.see(state, new)
 
     async def _run_name(self) -> str:
@@ -193,7 +194,7 @@ class TaskPass:
         )
         self._values["task_run_name"] = name
         enter_values(self._values)
-        return str(name)
+        return told(name, str)
 
     async def _target_hit(self, state: State) -> State:
         fields = template_values(self._values, self._arguments)
