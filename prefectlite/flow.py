@@ -144,7 +144,7 @@ class Flow(Graph):
             _warn_loading(self.name, "run")
             return None  # type: ignore[return-value]
         settings = load_settings()
-        call = call_of(self, {**(parameters or {})}, kwargs)
+        call = call_of(self, parameters or {}, kwargs)
         self.validate()
         check_parameters(self, call.parameters)
         on_time = self.schedule is not None and (settings.run_on_schedule if run_on_schedule is None else run_on_schedule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import FlowError, UnexpectedArgument
 from prefectlite.language.executor import checked_executor
 from prefectlite.language.graph import Graph
+from prefectlite.language.parameter import checked_values, unexpected
 from prefectlite.runners import told_of_runners
 from prefectlite.states import State
 
@@ -29,9 +31,10 @@ class RunCall(msgspec.Struct, frozen=True):
     start_time: datetime | None = None
 
 
-def call_of(flow: Graph, values: dict[str, Any], keywords: dict[str, Any]) -> RunCall:
-    """What `flow.run(values, **keywords)` asks for. Raises ParameterError, UnexpectedArgument or FlowError."""
+def call_of(flow: Graph, parameters: Mapping[str, Any], keywords: dict[str, Any]) -> RunCall:
+    """What `flow.run(parameters, **keywords)` asks for. Raises ParameterError, TypeError or FlowError."""
     names = {task.name for task in flow.parameters()}
+    values = dict(checked_values(flow, parameters))
     values.update({name: keywords.pop(name) for name in list(keywords) if name in names})
     if "return_tasks" in keywords:
         raise FlowError("flow.run() returns the states of all tasks: `return_tasks` cannot be chosen")
@@ -53,8 +56,5 @@ def call_of(flow: Graph, values: dict[str, Any], keywords: dict[str, Any]) -> Ru
         start_time=getattr(state, "start_time", None) if isinstance(state, State) else None,
     )
     if keywords:
-        raise UnexpectedArgument(
-            f"Flow.run received the following unexpected parameters: {', '.join(sorted(keywords))}."
-            f" Flow {flow.name!r} takes: {', '.join(sorted(names)) or 'none'}"
-        )
+        raise UnexpectedArgument(unexpected(flow, keywords))
     return call

@@ -22,6 +22,7 @@ FLOORS = [
         "signals",
         "records",
         "settings",
+        "shown",
         "contexts",
         "registry",
         "loggers",
