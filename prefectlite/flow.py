@@ -103,9 +103,7 @@ class Flow(Graph):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for variable, token in self._tokens.pop():
             variable.reset(token)
-        unused = self.unused_tasks()
-        self.made = {}
-        if error is None and unused:
+        if error is None and (unused := self.unused_tasks()):
             warnings.warn(
                 f"Tasks were created but not added to the flow: {set(unused)}. This can occur when `Task` classes, including"
                 " `Parameters`, are made inside a `with flow:` block but neither called nor added to it.",

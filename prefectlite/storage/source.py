@@ -10,8 +10,9 @@ import re
 import sys
 import traceback
 from functools import partial
+from importlib.machinery import SOURCE_SUFFIXES, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import msgspec
@@ -63,9 +64,11 @@ class FileSource(Source, frozen=True, tag="Local"):
         directory = str(path.parent)
         if directory not in sys.path:
             sys.path.insert(0, directory)
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
+        if path.suffix not in SOURCE_SUFFIXES:
             raise FlowSourceMissing(f"{path}: this is not a Python file")
+        spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, str(path)))
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         before = sys.modules.get(name)
         sys.modules[name] = module
@@ -169,6 +172,13 @@ def _by_variable(source: AnySource, found: list[Graph]) -> list[Graph]:
         names = ", ".join(sorted(flow.name for flow in found))
         raise FlowSourceMissing(f"{source.place}: no flow {source.flow!r} in it; it has: {names}")
     return named
+
+
+class _FreshLoader(SourceFileLoader):
+    """Compiles the file as it is now: Python's own cache does not notice an edit within a second that keeps its length."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _execute(load: Any, place: str) -> Any:

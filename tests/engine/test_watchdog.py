@@ -128,12 +128,14 @@ async def test_code_that_keeps_the_interpreter_is_noticed_afterwards() -> None:
         sum(range(1000))
 
     with watched() as heard:
-        await asyncio.sleep(LIMIT)
-        began = time.monotonic()
-        await asyncio.create_task(backtrack(), name="regex")
-        took = time.monotonic() - began
-        await asyncio.sleep(LIMIT)
-    assert took > LIMIT
+        for _ in range(5):  # what others do on a busy machine may look the same, and is not reported
+            await asyncio.sleep(LIMIT)
+            began = time.monotonic()
+            await asyncio.create_task(backtrack(), name="regex")
+            assert time.monotonic() - began > LIMIT
+            await asyncio.sleep(LIMIT)
+            if heard.blockages:
+                break
     assert [found.name for found in heard.blockages] == ["The asyncio task 'regex'"]
 
 

@@ -289,8 +289,8 @@ async def test_huge_values_do_not_block_the_loop(pool: Pools) -> None:
     assert await outcome(one, lambda value: len(value), value=result) == len(result)
     del result
     beating.cancel()
-    # Reading it at a stroke takes some 0.2 s; a machine that is busy otherwise is no reason to fail.
-    assert sorted(gaps)[-3] < 0.05
+    # Reading it at a stroke takes some 0.2 s, twice; a machine that is busy otherwise is no reason to fail.
+    assert sum(gap for gap in gaps if gap > 0.1) < 0.3
 
 
 # -- around the call ------------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ class Deep:
 def test_what_cannot_be_written_names_its_type(value: Any, kind: str) -> None:
     with pytest.raises(SerializationError, match=f"^a value of type {kind} cannot be written down: ") as caught:
         encode(value, LIMIT)
-    assert caught.value.__cause__ is not None
+    assert (caught.value.__cause__ is not None) is (kind != "generator"), "a mistake is known before it is tried"
     assert isinstance(caught.value, TypeError)
 
 
