@@ -32,6 +32,11 @@ loading_flow: ContextVar[bool] = ContextVar("prefectlite_loading_flow", default=
 #: True in a worker process of a ProcessExecutor: it has no database.
 worker_process: ContextVar[bool] = ContextVar("prefectlite_worker_process", default=False)
 
+#: Values of `prefectlite.context` that belong to the task a flow is run in, and not to the flow.
+_OF_THE_TASK = (
+    "task_name task_full_name task_slug task_id task_run_id task_run_count task_run_name task_tags map_index task_loop_count"
+    " task_loop_result resume parameters logger tags flow_run_name"
+).split()
 # None: nothing was entered or set here, and the content is what the settings say. The dictionary in it is never changed,
 # only replaced, so that whoever has a copy of the context variables keeps what it had.
 _values: ContextVar[dict[str, Any] | None] = ContextVar("prefectlite_values", default=None)
@@ -47,6 +52,11 @@ def current_values() -> Mapping[str, Any]:
     """The content of `prefectlite.context`, not a copy: to be read and let go."""
     values = _values.get()
     return _initial() if values is None else values
+
+
+def surrounding_values() -> dict[str, Any]:
+    """The values of `prefectlite.context` here that a run which begins here has as well."""
+    return {name: value for name, value in current_values().items() if name not in _OF_THE_TASK}
 
 
 @functools.cache

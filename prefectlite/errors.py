@@ -22,6 +22,7 @@ PrefectliteError
 ├── StoreError                the database cannot be used
 │   ├── SchemaTooNew          it was written by a newer prefectlite
 │   ├── StoreUnavailable      it cannot be opened or reached
+│   │   └── NoDataDirectory   because there is no place for it in the user's home
 │   └── StoreClosed           it was used after it was closed
 ├── NotFound                  no such row
 ├── BadRequest                the API's input cannot be used
@@ -179,6 +180,13 @@ class StoreUnavailable(StoreError):
 
     code = "STORE_UNAVAILABLE"
     exit_code = 69
+
+
+class NoDataDirectory(StoreUnavailable):
+    """The user's data directory, which holds the database unless another one is named, cannot be used."""
+
+    code = "NO_DATA_DIRECTORY"
+    exit_code = 78
 
 
 class StoreClosed(StoreError):

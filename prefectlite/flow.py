@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from prefectlite.contexts import active_case, active_graph, active_resource, loading_flow, worker_process
-from prefectlite.engine.requests import RunOptions
-from prefectlite.errors import FlowError, FlowStorageError, UnexpectedArgument, UnsupportedLoop
+from prefectlite.errors import FlowError, FlowStorageError, UnsupportedLoop
+from prefectlite.flow_call import call_of
 from prefectlite.flow_run import FlowRun
-from prefectlite.flow_work import RunCall, next_event, on_schedule, once, surrounding_values
+from prefectlite.flow_work import next_event, on_schedule, once
 from prefectlite.language import collections
 from prefectlite.language.callbacks import handlers_of
 from prefectlite.language.executor import checked_executor
@@ -25,9 +25,7 @@ from prefectlite.language.serialized import digest_of, serialized_flow
 from prefectlite.language.task import Task
 from prefectlite.lazily import lazily
 from prefectlite.registration import Registration, source_of
-from prefectlite.runners import told_of_runners
 from prefectlite.settings import load_settings
-from prefectlite.states import State
 
 if TYPE_CHECKING:
     from prefectlite import diagnostics
@@ -146,7 +144,7 @@ class Flow(Graph):
             _warn_loading(self.name, "run")
             return None  # type: ignore[return-value]
         settings = load_settings()
-        call = self._call({**(parameters or {})}, kwargs)
+        call = call_of(self, parameters or {}, kwargs)
         self.validate()
         check_parameters(self, call.parameters)
         on_time = self.schedule is not None and (settings.run_on_schedule if run_on_schedule is None else run_on_schedule)
@@ -155,35 +153,6 @@ class Flow(Graph):
         work = on_schedule(call, self.schedule) if on_time else once(call)
         run = FlowRun(self, work, settings, _site(_caller()))
         return run if _in_event_loop() else run.run_blocking()
-
-    def _call(self, values: dict[str, Any], keywords: dict[str, Any]) -> RunCall:
-        names = {task.name for task in self.parameters()}
-        values.update({name: keywords.pop(name) for name in list(keywords) if name in names})
-        if "return_tasks" in keywords:
-            raise FlowError("flow.run() returns the states of all tasks: `return_tasks` cannot be chosen")
-        state = keywords.pop("state", None)
-        options = RunOptions(
-            executor=checked_executor(keywords.pop("executor", None), f"Flow {self.name!r}"),
-            task_states=keywords.pop("task_states", None) or {},
-            task_values=keywords.pop("task_contexts", None) or {},
-            task_handlers=told_of_runners(keywords.pop("task_runner_state_handlers", None) or ()),
-        )
-        call = RunCall(
-            flow=self,
-            parameters=values,
-            context=keywords.pop("context", None) or {},
-            surroundings=surrounding_values(),
-            options=options,
-            name=keywords.pop("flow_run_name", None),
-            run_id=keywords.pop("flow_run_id", None),
-            start_time=getattr(state, "start_time", None) if isinstance(state, State) else None,
-        )
-        if keywords:
-            raise UnexpectedArgument(
-                f"Flow.run received the following unexpected parameters: {', '.join(sorted(keywords))}."
-                f" Flow {self.name!r} takes: {', '.join(sorted(names)) or 'none'}"
-            )
-        return call
 
     def copy(self) -> Self:
         """The same flow again, to be changed on its own; it shares the tasks."""

@@ -140,7 +140,13 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         """Run to the end in a thread that has no event loop."""
         self._taken = self.is_blocking = True
         if not hosting.joinable(self._settings):
-            asyncio.run(self._wait())
+            with asyncio.Runner() as runner:
+                try:
+                    runner.run(self._wait())
+                except KeyboardInterrupt:
+                    if self._state is None and self._host is not None:  # pressed again, before the run had ended
+                        self._host.hurry()
+                    raise KeyboardInterrupt from None
             return self
         self._start()
         assert self._outcome is not None

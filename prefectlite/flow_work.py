@@ -5,16 +5,13 @@ from __future__ import annotations
 import builtins
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from prefectlite.clock import sleep_until
-from prefectlite.contexts import context
-from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import FlowError
-from prefectlite.language.graph import Graph
+from prefectlite.flow_call import RunCall
 from prefectlite.session import Session
 from prefectlite.states import Cancelled, State
 
@@ -22,30 +19,7 @@ if TYPE_CHECKING:
     from prefectlite.flow_run import FlowRun
 
 Work = Callable[["FlowRun", Session], Coroutine[Any, Any, State]]
-#: Values of `prefectlite.context` that belong to the task a flow is run in, and not to the flow.
-_OF_THE_TASK = (
-    "task_name task_full_name task_slug task_id task_run_id task_run_count task_run_name task_tags map_index task_loop_count"
-    " task_loop_result resume parameters logger tags flow_run_name"
-).split()
 _logger = logging.getLogger("prefectlite.FlowRunner")
-
-
-class RunCall(msgspec.Struct, frozen=True):
-    """One call of `flow.run(...)`."""
-
-    flow: Graph
-    parameters: dict[str, Any]
-    context: dict[str, Any]  # given for this run, and recorded with it
-    surroundings: dict[str, Any]  # the values of `prefectlite.context` where the call was made
-    options: RunOptions
-    name: str | None = None
-    run_id: str | None = None
-    start_time: datetime | None = None
-
-
-def surrounding_values() -> dict[str, Any]:
-    """The values of `prefectlite.context` here that a run which begins here has as well."""
-    return {name: value for name, value in context.to_dict().items() if name not in _OF_THE_TASK}
 
 
 def once(call: RunCall) -> Work:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from prefectlite import states
+from prefectlite import shown, states
 from prefectlite.clock import from_micros, to_micros
 from prefectlite.states import State
 
@@ -99,7 +99,7 @@ def record_state(state: State, state_id: str, now: int) -> StateRecord:
     details.pop("start_time", None)
     if state.context:
         details["context"] = state.context
-    text = msgspec.json.encode(details, enc_hook=_as_json).decode() if details else None
+    text = _details(details) if details else None
     return StateRecord(state_id, cls.__name__, now, _text(state.message), to_micros(start) if start else None, text)
 
 
@@ -120,9 +120,18 @@ def restore_state(record: StateRecord) -> State:
 
 def _text(message: Any) -> str | None:
     """`message` as a database takes it: users give exceptions, too, and file names that are not UTF-8."""
-    if message is None or (type(message) is str and message.isascii()):
-        return message
-    return str(message).encode("utf-8", "backslashreplace").decode()
+    if message is None:
+        return None
+    return shown.text(message) if isinstance(message, str) else shown.told(message, str)
+
+
+def _details(details: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(details, enc_hook=_as_json).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):  # a context of the user's that JSON cannot hold as it is
+        if "context" in details:
+            details = {**details, "context": shown.as_json(details["context"])}
+        return msgspec.json.encode(details, enc_hook=_as_json).decode()
 
 
 def _as_json(value: Any) -> Any:
@@ -133,4 +142,4 @@ def _as_json(value: Any) -> Any:
             for name in ("name", "timestamp", "message", "start_time", "details")
             if (v := getattr(inner, name)) is not None
         }
-    return repr(value)
+    return shown.told(value)

@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 
 from prefectlite import hosting
 from prefectlite.clock import active_clock, current_time, process_clock
-from prefectlite.contexts import current_values
+from prefectlite.contexts import current_values, surrounding_values
 from prefectlite.engine.handlers import EndRun, Handlers
 from prefectlite.engine.lone_task import LoneTask
 from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import FlowError
 from prefectlite.executors.threads import ThreadPool
-from prefectlite.flow_work import surrounding_values
 from prefectlite.ids import new_id
 from prefectlite.language.executor import checked_executor
 from prefectlite.language.graph import Edge, Graph

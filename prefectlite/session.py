@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from prefectlite import shown
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, process_clock, to_micros
 from prefectlite.engine.calling import Caller
@@ -17,6 +18,7 @@ from prefectlite.engine.host import Host
 from prefectlite.engine.requests import RunOptions
 from prefectlite.engine.run_logs import logging_installed
 from prefectlite.engine.surroundings import Surroundings
+from prefectlite.errors import NoDataDirectory, StoreUnavailable
 from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 else:
     watchdog = lazily("prefectlite.engine.watchdog")
 
-_FIRST_HUGE_INT = 2**63
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
 
@@ -92,9 +93,9 @@ class Session:
         flow = await self._flow_of(graph)
         facts = FlowRunCreation(
             flow_id=flow.id,
-            name=name or run_name(),
-            parameters=shown(parameters),
-            context=shown(context or {}),
+            name=shown.text(name) if name else run_name(),
+            parameters=shown.as_json(parameters),
+            context=shown.as_json(context or {}),
             labels=[],
             scheduled_start_time=to_micros(scheduled_start_time or self.clock.now()),
         )
@@ -165,7 +166,14 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
     """
     url = settings.resolved_database_url()
     path = sqlite_path(url)
-    database = await open_database(url, always_durable=settings.durability == "full")
+    try:
+        database = await open_database(url, always_durable=settings.durability == "full")
+    except StoreUnavailable as error:
+        if settings.database_url:
+            raise
+        raise NoDataDirectory(
+            f"{error}. Set PREFECTLITE_HOME to a directory that can be written to, or database_url to another database"
+        ) from error
     owner = Owner(path.with_name(path.name + ".owners") if path else None)
     try:
         session = Session(settings, database, clock or process_clock(), owner, path)
@@ -195,30 +203,3 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
 
 def _tell_nobody(hint: Hint) -> None:
     """There is no other process that could see a database in memory."""
-
-
-def shown(values: dict[str, Any]) -> dict[str, Any]:
-    """`values` as JSON can hold them: what it cannot is shown by its repr."""
-    return {_text(str(key)): _shown(value) for key, value in values.items()}
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, int) and abs(value) >= _FIRST_HUGE_INT:
-        return hex(value)  # decimal digits have a limit, and readers of JSON round such numbers
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list | tuple):
-        return [_shown(item) for item in value]
-    if isinstance(value, dict):
-        return shown(value)
-    try:
-        return _text(repr(value))
-    except Exception:
-        return f"{type(value).__name__} (its repr raises)"
-
-
-def _text(value: str) -> str:
-    # A lone surrogate is the one thing in a str that JSON in UTF-8 cannot hold.
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from prefectlite.errors import SerializationError
+from prefectlite.shown import told
 from prefectlite.version import __version__
 
 if TYPE_CHECKING:
@@ -76,6 +77,6 @@ def _moment(cls: type[State], name: str, value: Any) -> datetime:
 
 def _plain(value: Any) -> Any:
     try:
-        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=repr))
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=told))
     except (TypeError, ValueError, OverflowError, RecursionError):  # keys that are no texts, texts that are not UTF-8
-        return repr(value)
+        return told(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,10 @@ class Display(Protocol):
         """The run ended."""
         ...
 
+    def last_words(self) -> None:
+        """The process ends now, wherever it is."""
+        ...
+
 
 class PlainDisplay:
     """A line for every state and every log line, for pipes, files and logs of other systems."""
@@ -81,6 +86,9 @@ class PlainDisplay:
                 self._print(now, task.name, f"{len(task.children):,} children: {counts}")
         self._print(now, "flow run", state.name, state.message or "")
 
+    def last_words(self) -> None:
+        """Nothing: the lines say how far it came."""
+
     def _print(self, at: datetime, *parts: str | None) -> None:
         text = "  ".join(part for part in parts if part)
         self._console.print(f"{at:%H:%M:%S}  {text}", markup=False, soft_wrap=True)
@@ -112,6 +120,9 @@ class LiveDisplay:
         style = "bold green" if isinstance(state, Success) else "bold red"
         message = escape(state.message or "")
         self._console.print(f"[{style}]{state.name}[/]  {message}  [dim]{self._elapsed()}  {view.run_id}[/]")
+
+    def last_words(self) -> None:
+        os.write(1, b"\x1b[?25h\n")  # the cursor, which was hidden; the console's own lock may be held
 
     def _picture(self, view: RunView) -> RenderableType:
         title = Text.assemble((view.flow_name, "bold"), (f"  {self._elapsed()}", "dim"))

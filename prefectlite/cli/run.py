@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import sys
 from typing import Any
 
@@ -16,6 +14,8 @@ from rich.console import Console
 from prefectlite import hosting
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.display import Display, LiveDisplay, PlainDisplay
+from prefectlite.cli.interrupts import interrupts
+from prefectlite.cli.output import patient_stdout
 from prefectlite.cli.run_view import RunView
 from prefectlite.errors import ParameterError
 from prefectlite.language.graph import Graph
@@ -26,8 +26,6 @@ from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.states import State
 from prefectlite.storage.source import load_flow, source_from_argument
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command("run")
@@ -46,19 +44,12 @@ def command(flow: str, parameters: tuple[str, ...], run_name: str | None, databa
     graph.validate()
     check_parameters(graph, values)
     logging.getLogger("prefectlite").addHandler(logging.NullHandler())  # the display shows the log
-    console = _Console(highlight=False)
-    display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
-    state = asyncio.run(_run(graph, values, run_name, settings, display))
+    with patient_stdout():
+        console = Console(highlight=False)
+        display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
+        state = asyncio.run(_run(graph, values, run_name, settings, display))
     if not state.is_successful():
         sys.exit(130 if state.name == "Cancelled" else 1)
-
-
-class _Console(Console):
-    """A terminal whose reader may go away, as `| head` does: the run goes on, in silence."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -67,6 +58,8 @@ def _parameter(text: str) -> tuple[str, Any]:
         raise ParameterError(f"-p {text}: write it as NAME=VALUE")
     try:
         return name, msgspec.json.decode(value)
+    except UnicodeEncodeError:  # bytes of the command line that are not UTF-8
+        return name, value
     except msgspec.DecodeError as error:
         if value[:1] in ("[", "{", '"'):
             raise ParameterError(f"-p {text}: this begins like JSON and is not: {error}") from None
@@ -79,9 +72,9 @@ async def _run(graph: Graph, values: dict[str, Any], name: str | None, settings:
         session = await host.session()
         run, flow = await session.create(graph, values, name=name)
         view = RunView(graph, flow.task_ids, run)
-        for number in _SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, session.host.cancel, run.id)
+        loop = asyncio.get_running_loop()
         with (
+            interrupts(lambda: loop.call_soon_threadsafe(_stop, session, run.id), display.last_words),
             session.bus.subscribe(("flow_run", run.id)) as states,
             session.bus.subscribe(("logs", run.id)) as lines,
             display.showing(view),
@@ -96,10 +89,13 @@ async def _run(graph: Graph, values: dict[str, Any], name: str | None, settings:
         display.end(view, state)
         return state
     finally:
-        for number in _SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
         if host.leave():
             await asyncio.shield(asyncio.wrap_future(host.closed))
+
+
+def _stop(session: Session, run_id: str) -> None:
+    if session.host.cancel(run_id):
+        click.echo("Cancelling the run. Once more Ctrl-C stops at once.", err=True)
 
 
 async def _follow(subscription: Subscription, session: Session, view: RunView, display: Display) -> None:

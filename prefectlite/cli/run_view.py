@@ -10,6 +10,7 @@ from prefectlite.language.graph import Graph
 from prefectlite.live.events import StateChange
 from prefectlite.records import FlowRunRow, StateRecord
 from prefectlite.repository.database import Database
+from prefectlite.shown import printable
 from prefectlite.states import BY_NAME, FINISHED, Failed
 
 
@@ -17,7 +18,7 @@ class TaskView:
     """One task of the run."""
 
     def __init__(self, name: str, is_mapped: bool) -> None:
-        self.name, self.is_mapped = name, is_mapped
+        self.name, self.is_mapped = printable(name), is_mapped  # a name must not move the cursor
         self.state = "Pending"
         self.message: str | None = None
         self.width: int | None = None  # number of children, once known
@@ -58,7 +59,7 @@ class RunView:
     """A run and its tasks, in the order they can run."""
 
     def __init__(self, graph: Graph, task_ids: dict[str, str], run: FlowRunRow) -> None:
-        self.flow_name, self.run_name, self.run_id = graph.name, run.name, run.id
+        self.flow_name, self.run_name, self.run_id = printable(graph.name), printable(run.name), run.id
         self.tasks: dict[str, TaskView] = {}
         for task in graph.sorted_tasks():
             is_mapped = any(edge.mapped for edge in graph.incoming(task))

@@ -8,6 +8,7 @@ from typing import Any
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
 from prefectlite.ids import new_id
+from prefectlite.language.parameter import nearest
 from prefectlite.language.serialized import complete, digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
@@ -178,7 +179,8 @@ def _complete(flow_name: str, known: list[dict[str, Any]], given: dict[str, Any]
     names = {parameter["name"]: parameter for parameter in known}
     if unknown := sorted(set(given) - set(names)):
         raise ParameterError(
-            f"Flow {flow_name!r} has no parameter {', '.join(unknown)}; it takes: {', '.join(sorted(names)) or 'none'}"
+            f"Flow {flow_name!r} has no parameter {', '.join(unknown)}.{nearest(unknown, names)}"
+            f" It takes: {', '.join(sorted(names)) or 'none'}"
         )
     if missing := sorted(name for name, parameter in names.items() if parameter["required"] and name not in given):
         raise ParameterError(f"Required parameters were not supplied: {', '.join(missing)} (flow {flow_name!r})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -12,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prefectlite.contexts import active_log
-from prefectlite.engine import guests
+from prefectlite.engine import guests, left_behind
 from prefectlite.engine.guests import TimedOutError
 from prefectlite.engine.outcomes import Call, Outcome, Outcomes
 from prefectlite.executors.threads import Interrupted, ThreadPool
@@ -71,8 +72,7 @@ class Caller:
                 return await self._on_the_loop(call, outcome.state.result)
             return outcome
         except TimedOutError:
-            signal = TaskTimeoutSignal(f"longer than {node.timeout:g} s")
-            return Outcome(TimedOut("Task timed out during execution.", signal), None)
+            return Outcome(TimedOut("Task timed out during execution.", TaskTimeoutSignal("Execution timed out.")), None)
 
     async def aside(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What user code beside a task's own returns, called in a worker thread; awaited, where it is async."""
@@ -83,15 +83,22 @@ class Caller:
         return await self.threads.submit(partial(copy_context().run, function, *args, **kwargs)).result
 
     async def _on_the_loop(self, call: Call, work: Coroutine[Any, Any, Any]) -> Outcome:
-        timeout = call.unit.node.timeout
+        timeout, process = call.unit.node.timeout, os.getpid()
         try:
             if timeout is None:
                 value = await work
             else:
                 value = await guests.in_time(work, timeout, self._patience, call.unit.label)
+            if inspect.iscoroutine(value):
+                value.close()
+                raise TypeError(f"task {call.unit.label!r} returned a coroutine: did you forget `await`?")
+            if os.getpid() != process:
+                left_behind.end_child()
         except TimedOutError:
             raise
         except BaseException as error:
+            if os.getpid() != process:
+                left_behind.end_child(error)
             if isinstance(error, asyncio.CancelledError) and (_is_being_cancelled() or call.stopping()):
                 raise
             outcome: Outcome = await self._in_context(self.outcomes.raised, call, error)
@@ -109,12 +116,19 @@ class Caller:
 
     def _call_here(self, call: Call) -> Outcome:
         # What the code raises is returned as a value: a StopIteration or GeneratorExit would not get through a future.
+        before = left_behind.shared_now()
         try:
             value = call.unit.node.task.run(**call.arguments)
         except Interrupted:
             raise
         except BaseException as error:
+            if os.getpid() != before.process:
+                left_behind.end_child(error)
+            left_behind.check(call.unit.label, before)
             return self.outcomes.raised(call, error)
+        if os.getpid() != before.process:
+            left_behind.end_child()
+        left_behind.check(call.unit.label, before)
         return self.outcomes.returned(call, value)
 
     async def _in_a_process(self, call: Call, workers: int) -> Outcome:

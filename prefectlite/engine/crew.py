@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -42,7 +43,8 @@ class Crew:
     async def dismiss(self, patience: float) -> list[Unit]:
         """Cancel what still works and wait for it, but not longer than `patience` seconds; the units that stay at work."""
         if self._units:
-            await guests.dismiss(list(self._units), patience)
+            with suppress(asyncio.CancelledError):  # it is to be over now
+                await guests.dismiss(list(self._units), patience)
             for work in self._works.values():  # nothing waits for those that are left behind
                 work.end()
         return list(self._units.values())

@@ -12,6 +12,7 @@ from prefectlite.engine.pass_around import PassAround, raise_if_wanted
 from prefectlite.engine.run_logs import task_begun, task_ended
 from prefectlite.engine.run_values import task_values
 from prefectlite.engine.units import Unit, flat
+from prefectlite.shown import told
 from prefectlite.states import Failed, Mapped, Pending, Retrying, Skipped, State, Success
 
 SKIP_MESSAGE = (
@@ -31,8 +32,8 @@ async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], lim
     task_begun(parent.label)
     try:
         state = _expansion(parent, units, limit)
-    except Exception as error:  # what is mapped over is the user's, and so is its length
-        state = Failed(f"Unexpected error while mapping: {error!r}", error)
+    except BaseException as error:  # what is mapped over is the user's, and so is its length
+        state = Failed(f"Unexpected error while mapping: {told(error)}", error)
     if isinstance(start, Mapped) and not parent.version:  # given, and not found in the record
         state = _as_given(start, state)
     try:

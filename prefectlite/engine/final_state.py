@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from prefectlite.engine.pass_around import raise_if_wanted
+from prefectlite.shown import told
 from prefectlite.signals import ENDRUN, StateSignal
 from prefectlite.states import Failed, Mapped, Running, State, Success
 
@@ -47,7 +48,7 @@ async def as_handled(execution: FlowRunExecution, state: State, reference: set[S
     except BaseException as error:  # a handler that exits must not take the process with it
         _logger.error("The terminal state handler of flow %r raised", graph.name, exc_info=error)
         raise_if_wanted(execution, error)
-        return Failed(f"Unexpected error: {error!r}", error)
+        return Failed(f"Unexpected error: {told(error)}", error)
     return answer if isinstance(answer, State) else state
 
 

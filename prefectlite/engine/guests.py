@@ -39,7 +39,14 @@ async def dismiss(guests: list[asyncio.Task[Any]], patience: float) -> None:
     """Cancel these and wait for them to end, but no longer than `patience` seconds: who swallows it is left behind."""
     for guest in guests:
         guest.cancel()
-    _, staying = await asyncio.wait(guests, timeout=patience)
+    try:
+        await asyncio.wait(guests, timeout=patience)
+    finally:  # cancelled itself, it has no patience left
+        _let_go(guests)
+
+
+def _let_go(guests: list[asyncio.Task[Any]]) -> None:
+    staying = [guest for guest in guests if not guest.done()]
     for guest in staying:
         _logger.warning(
             "Task '%s' goes on although it was cancelled: its code swallows asyncio.CancelledError; it is left behind",

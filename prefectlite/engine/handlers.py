@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from prefectlite.executors.threads import ThreadPool
+from prefectlite.shown import told
 from prefectlite.signals import ENDRUN, PAUSE, StateSignal
 from prefectlite.states import Failed, State
 
@@ -72,7 +73,7 @@ class Handlers:
             raise
         except BaseException as error:  # a handler that exits must not take the process with it
             _logger.exception("Exception raised while calling state handlers of %s", self._subject)
-            raise EndRun(Failed(f"Unexpected error while calling state handlers: {error!r}", error), error) from None
+            raise EndRun(Failed(f"Unexpected error while calling state handlers: {told(error)}", error), error) from None
         return state
 
     def _call(self, position: int, old: State, state: State) -> _Stopped:

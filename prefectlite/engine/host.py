@@ -21,6 +21,7 @@ from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
 from prefectlite.records import FlowRunRow, StateRecord, record_state
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Verdict
+from prefectlite.shown import told
 from prefectlite.states import Cancelled, Failed, Running, Scheduled, State
 
 _NOT_RUN = "Flow run was cancelled before it ran"
@@ -162,6 +163,8 @@ class Host:
             return execution.states(end.state)
 
     async def _run(self, execution: FlowRunExecution, graph: Graph) -> State:
+        if not graph.slugs:
+            _logger.warning("Flow %r has no tasks: there is nothing to do. Call them inside its `with` block", graph.name)
         try:
             state = await execution.run()
             reference = {state.result[task] for task in graph.reference_tasks()}
@@ -171,7 +174,7 @@ class Host:
         except Exception as error:
             if error is not execution.wanted:
                 _logger.error("Unexpected error while running flow %r", graph.name, exc_info=error)
-            return execution.states(Failed(f"Unexpected error: {error!r}"))
+            return execution.states(Failed(f"Unexpected error: {told(error)}"))
 
     async def _finish(self, flow_run_id: str, lease: int, state: State) -> None:
         # The result ({task: state}) is for the caller; the record has the task runs.

@@ -15,6 +15,7 @@ from prefectlite.executors.threads import Interrupted, OwnThread
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.settings import Settings
+from prefectlite.shown import told
 from prefectlite.signals import ENDRUN, LOOP, SUCCESS, StateSignal
 from prefectlite.states import Failed, State, Success
 
@@ -99,14 +100,15 @@ class Outcomes:
             except Interrupted:
                 raise
             except BaseException as error:  # a location that exits must not take the process with it
-                _logger.exception("Task '%s': its result could not be written", call.unit.label)
-                return Outcome(Failed(f"Unexpected error: {error!r}", error), self._record_of_error(error))
+                _logger.exception("Task '%s': its result could not be written: see to its `result`", call.unit.label)
+                return Outcome(Failed(f"Unexpected error: {told(error)}", error), self._record_of_error(error))
         return Outcome(state, self.record(call.unit, value))
 
     def _failure(self, call: Call, error: BaseException) -> Outcome:
         trace = (type(error), error, _users_part(error.__traceback__))
         _logger.error("Task '%s': Exception encountered during task execution!", call.unit.label, exc_info=trace)
-        return Outcome(Failed(f"Error during execution of task: {_shown(error)}", error), self._record_of_error(error))
+        message = f"Error during execution of task: {told(error)}{_hint(error)}"
+        return Outcome(Failed(message, error), self._record_of_error(error))
 
     def _record_of_error(self, error: BaseException) -> ResultRecord | None:
         try:
@@ -123,11 +125,17 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
     return part
 
 
-def _shown(error: BaseException) -> str:
-    try:
-        return repr(error)
-    except Exception:
-        return f"{type(error).__name__} (its repr raises)"
+def _hint(error: BaseException) -> str:
+    """What to do, for errors that tasks run into because they run on an event loop."""
+    return _HINTS.get(str(error), "") if type(error) is RuntimeError else ""
 
 
+_HINTS = dict.fromkeys(
+    (
+        "asyncio.run() cannot be called from a running event loop",
+        "This event loop is already running",
+        "Cannot run the event loop while another loop is running",
+    ),
+    ". The task runs on an event loop: `await` the coroutine, or write the task as a plain function, which runs in a thread",
+) | {"Cannot close a running event loop": ". The event loop belongs to everything that runs on it: leave it open"}
 _OURS = ("prefectlite.engine.", "prefectlite.executors.")

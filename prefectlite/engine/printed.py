@@ -159,6 +159,11 @@ class _Buffer:
         return getattr(self.original, name)
 
 
+def is_ours(stream: Any) -> bool:
+    """Whether `stream` is what stands in the place of standard output while there are such tasks."""
+    return isinstance(stream, _Stdout)
+
+
 @contextmanager
 def stdout_logged() -> Iterator[None]:
     """What is printed in this context, and in threads that carry it, is logged line by line, too."""

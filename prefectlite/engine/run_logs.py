@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prefectlite.clock import Clock, to_micros
 from prefectlite.contexts import active_log, context, current_values
@@ -16,6 +17,7 @@ from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME, get_logger
 from prefectlite.orchestrator.protocols import RunLog
 from prefectlite.records import LogRow
 from prefectlite.settings import Settings
+from prefectlite.shown import shortened
 from prefectlite.states import State
 
 #: Longer messages become several lines, up to so many bytes in all.
@@ -50,6 +52,23 @@ class LogSink:
         self._run_log.write(row)
 
 
+class _Formatter(logging.Formatter):
+    """Says what it can of records that cannot be formatted, and keeps head and tail of tracebacks that nobody would read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception:
+            told = logging.makeLogRecord({**record.__dict__, "msg": _unformattable(record), "args": None})
+            return super().format(told)
+
+    def formatException(self, ei: Any) -> str:
+        try:
+            return shortened(super().formatException(ei), MOST_OF_A_LINE)
+        except Exception:  # the user's exceptions are asked
+            return f"{type(ei[1]).__name__} (its traceback cannot be told)"
+
+
 class RunLogHandler(logging.Handler):
     """Sends records that are made inside a run to that run's log, and has every record say in which run it was made.
 
@@ -59,6 +78,7 @@ class RunLogHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setFormatter(_Formatter())
         self.attributes: tuple[str, ...] = ()  # further values of the context that records carry, be they None
         self.addFilter(self._attribute)
 
@@ -77,10 +97,7 @@ class RunLogHandler(logging.Handler):
         if sink is None or not _is_stored(record) or "in_run_log" in record.__dict__:
             return
         record.in_run_log = True  # it comes again where this stands on the logger's parent, too
-        try:
-            message = self.format(record)
-        except Exception:
-            message = _unformattable(record)
+        message = self.format(record)
         for part in [message] if len(message) <= MOST_OF_A_LINE else _parts(message):
             sink.line(record.levelname, record.name, part)
 
@@ -107,7 +124,7 @@ class _Place:
         if console_wanted and not self._logger.hasHandlers():
             console = logging.StreamHandler()
             console.addFilter(_is_for_people)
-            console.setFormatter(logging.Formatter(settings.log_format, settings.log_datefmt))
+            console.setFormatter(_Formatter(settings.log_format, settings.log_datefmt))
             self._logger.addHandler(console)
             self._handlers.append(console)
         self._logger.addHandler(_handler)

@@ -28,6 +28,7 @@ from prefectlite.engine.units import Round, Unit, inputs
 from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge
 from prefectlite.records import ResultRecord
+from prefectlite.shown import told
 from prefectlite.signals import ENDRUN, TRIGGERFAIL, StateSignal, TaskTimeoutSignal
 from prefectlite.states import (
     Failed,
@@ -97,7 +98,7 @@ class TaskPass:
         except BaseException as error:  # a name that exits must not take the process with it
             _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
             raise_if_wanted(self._execution, error)
-            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {error!r}", error)
+            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {told(error)}", error)
 
     # -- 1: where it stands -----------------------------------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class TaskPass:
         except BaseException as error:
             _logger.exception("Task '%s': Unexpected error while checking task trigger", self._unit.label)
             raise_if_wanted(self._execution, error)
-            end = TriggerFailed(f"Unexpected error while checking task trigger: {error!r}", error)
+            end = TriggerFailed(f"Unexpected error while checking task trigger: {told(error)}", error)
         await self._end(state, end)
 
     async def _end(self, old: State, new: State) -> None:
@@ -193,7 +194,7 @@ class TaskPass:
         except BaseException as error:  # a validator that exits must not take the process with it
             _logger.exception("Task '%s': Unexpected error", self._unit.label)
             raise_if_wanted(self._execution, error)
-            new = Failed(f"Unexpected error: {error!r}", error)
+            new = Failed(f"Unexpected error: {told(error)}", error)
         return await self._handlers.see(state, new)
 
     async def _run_name(self) -> str:
@@ -206,7 +207,7 @@ class TaskPass:
         )
         self._values["task_run_name"] = name
         enter_values(self._values)
-        return str(name)
+        return told(name, str)
 
     async def _target_hit(self, state: State) -> State:
         fields = template_values(self._values, self._arguments)

@@ -11,6 +11,7 @@ from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
 from prefectlite.rules.proposals import TaskRunProposal, Verdict
+from prefectlite.shown import told
 from prefectlite.states import Failed, Paused, Pending, State
 from prefectlite.workload import idle
 
@@ -22,8 +23,8 @@ async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
     """Take `unit` to its final state, or in a single pass as far as it gets, and commit every state it waits in."""
     try:
         upstream = upstream_states(unit, execution.units)
-    except Exception as error:  # what is mapped over is the user's, and so is its indexing
-        await commit(execution, unit, Failed(f"Its inputs cannot be taken from the upstream results: {error!r}", error))
+    except BaseException as error:  # what is mapped over is the user's, and so is its indexing
+        await commit(execution, unit, Failed(f"Its inputs cannot be taken from the upstream results: {told(error)}", error))
         return
     state = unit.start if unit.start is not None else Pending()
     if unit.start is not None and not execution.single_pass:

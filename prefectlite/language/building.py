@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from prefectlite.language.task import Task
 
 
+_COLLECTIONS = (list, tuple, set, dict)
+
+
 def graph_for(task: Task | None, flow: Graph | None) -> Graph:
     """`flow`, else the flow inside whose `with` block this code runs.
 
@@ -56,11 +59,20 @@ def is_task(value: Any) -> bool:
 
 def is_constant(value: Any) -> bool:
     """Whether no task and no annotation hides in `value`: looked for in lists, tuples, sets and the values of dicts."""
-    if isinstance(value, list | tuple | set):
-        return all(is_constant(item) for item in value)
-    if isinstance(value, dict):
-        return all(is_constant(item) for item in value.values())
-    return not is_task(value) and not isinstance(value, Annotation)
+    if not isinstance(value, _COLLECTIONS):
+        return not is_task(value) and not isinstance(value, Annotation)
+    # Not a function that calls itself: lists may lie in each other deeper than Python's stack, or in a circle.
+    met, waiting = {id(value)}, [value]
+    while waiting:
+        collection = waiting.pop()
+        for item in collection.values() if isinstance(collection, dict) else collection:
+            if isinstance(item, _COLLECTIONS):
+                if id(item) not in met:
+                    met.add(id(item))
+                    waiting.append(item)
+            elif is_task(item) or isinstance(item, Annotation):
+                return False
+    return True
 
 
 def note_made(task: Task, instead_of: Task | None = None) -> None:

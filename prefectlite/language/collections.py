@@ -9,6 +9,7 @@ from prefectlite import registry
 from prefectlite.language import building
 from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
+from prefectlite.shown import told
 
 
 class Constant(Task):
@@ -17,8 +18,11 @@ class Constant(Task):
     is_constant = True
 
     def __init__(self, value: Any, name: str | None = None, **kwargs: Any) -> None:
-        shown = repr(value)
-        super().__init__(name=name or (shown if len(shown) <= 8 else f"Constant[{type(value).__name__}]"), **kwargs)
+        words = told(value)
+        super().__init__(
+            name=name or (words if len(words) <= 8 and words.isprintable() else f"Constant[{type(value).__name__}]"),
+            **kwargs,
+        )
         self.value = value
 
     def run(self) -> Any:

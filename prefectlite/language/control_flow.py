@@ -14,6 +14,7 @@ from prefectlite.language import building
 from prefectlite.language.graph import Graph
 from prefectlite.language.tagging import tags
 from prefectlite.language.task import Task
+from prefectlite.shown import printable, told
 from prefectlite.signals import SKIP
 from prefectlite.states import Success
 
@@ -74,7 +75,9 @@ class case:
         if graph is None or not self._tasks:
             return
         first = [task for task in self._tasks if self._tasks.keys().isdisjoint(graph.upstream_tasks(task))]
-        comparison = CompareValue(self.value, name=f"case({self.value})").bind(value=self.task, flow=graph)
+        comparison = CompareValue(self.value, name=f"case({printable(told(self.value, str, 200))})").bind(
+            value=self.task, flow=graph
+        )
         for task in first:
             graph.add_edge(comparison, task)
 

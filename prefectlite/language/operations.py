@@ -9,6 +9,7 @@ from prefectlite import registry
 from prefectlite.errors import FlowError
 from prefectlite.language import building
 from prefectlite.language.mapping import Annotation
+from prefectlite.shown import printable, told
 
 if TYPE_CHECKING:
     from prefectlite.language.graph import Graph
@@ -150,7 +151,7 @@ class Operations:
 
     def __getitem__(self, key: Any) -> Task:
         """A task whose result is that element of this one's; it is kept where this one's result is kept."""
-        shown = key.name if getattr(key, "is_task", False) is True else repr(key)
+        shown = key.name if getattr(key, "is_task", False) is True else printable(told(key))
         item = registry.operator_tasks["GetItem"]
         task = item(name=f"{self.name}[{shown}]", checkpoint=self.checkpoint, result=self.result)
         return task.bind(task_result=self, key=key)  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Container, Iterable
 from datetime import timedelta
@@ -16,6 +17,8 @@ from prefectlite.language.delays import KeptDelay, RetryDelay, duration, kept_de
 if TYPE_CHECKING:
     from prefectlite.language.task import Task
 
+# Neither a database nor JSON takes these.
+_UNRECORDABLE = re.compile(r"[\x00\ud800-\udfff]")
 #: What the record can count.
 _MOST_RETRIES = 2**31 - 1
 
@@ -54,9 +57,11 @@ class TaskOptions(TypedDict, total=False):
 
 
 def text(value: Any, what: str) -> Any:
-    """`value`, which is a str or None. Raises TypeError, naming `what`."""
+    """`value`, which is a str that can be recorded, or None. Raises TypeError or FlowError, naming `what`."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{what} must be text, not {value!r}")
+    if value and not value.isprintable() and _UNRECORDABLE.search(value):
+        raise FlowError(f"{what} has NUL or half a character (a surrogate) in it, which cannot be recorded: {value!r}")
     return value
 
 
@@ -84,6 +89,7 @@ def tags_of(tags: Iterable[str] | None) -> set[str]:
     for tag in chosen:
         if not isinstance(tag, str):
             raise TypeError(f"Tags must be text, not {tag!r}")
+        text(tag, "A tag")
     return chosen
 
 

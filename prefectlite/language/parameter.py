@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -10,6 +12,7 @@ from prefectlite.contexts import context
 from prefectlite.errors import ParameterError
 from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
+from prefectlite.shown import printable, told
 from prefectlite.signals import FAIL
 
 _NO_DEFAULT: Any = object()
@@ -69,13 +72,54 @@ class DateTimeParameter(Parameter):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
-def check_parameters(graph: Graph, values: dict[str, Any]) -> None:
+def checked_values(graph: Graph, values: Any) -> Mapping[str, Any]:
+    """`values`, which must be a mapping by name. Raises TypeError."""
+    if isinstance(values, Mapping) and all(isinstance(name, str) for name in values):
+        return values
+    raise TypeError(f"The parameters of flow {graph.name!r} must be a dict of values by name, not {told(values, most=200)}")
+
+
+def check_parameters(graph: Graph, values: Mapping[str, Any]) -> None:
     """Raises ParameterError, naming them all, if `values` has unknown names or lacks required ones."""
     known = {task.name: task for task in graph.parameters() if isinstance(task, Parameter)}
     if unknown := sorted(set(values) - set(known)):
-        raise ParameterError(
-            f"Flow.run received the following unexpected parameters: {', '.join(unknown)}."
-            f" Flow {graph.name!r} takes: {', '.join(sorted(known)) or 'none'}"
-        )
+        raise ParameterError(unexpected(graph, unknown))
     if missing := sorted(name for name, task in known.items() if task.required and name not in values):
-        raise ParameterError(f"Flow.run did not receive the following required parameters: {', '.join(missing)}")
+        raise ParameterError(
+            f"Flow.run did not receive the following required parameters: {', '.join(missing)}."
+            f" Flow {graph.name!r} takes: {described_parameters(graph)}"
+        )
+
+
+def unexpected(graph: Graph, names: Iterable[str]) -> str:
+    """What to say of `names` that `graph` has no parameters of."""
+    return (
+        f"Flow.run received the following unexpected parameters: {', '.join(map(printable, sorted(names)))}."
+        f"{nearest(names, [task.name for task in graph.parameters()])}"
+        f" Flow {graph.name!r} takes: {described_parameters(graph)}"
+    )
+
+
+def nearest(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """ " Did you mean …?" for names that look like known ones, else nothing."""
+    names = list(known)
+    near = [close[0] for name in unknown if (close := difflib.get_close_matches(name, names, n=1))]
+    return f" Did you mean {' and '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
+
+
+def described_parameters(graph: Graph) -> str:
+    """The parameters of `graph` with the types its tasks annotate and the defaults, as in the head of a function."""
+    known = sorted((task.name, task) for task in graph.parameters() if isinstance(task, Parameter))
+    return ", ".join(_described(graph, parameter) for _, parameter in known) or "none"
+
+
+def _described(graph: Graph, parameter: Parameter) -> str:
+    types = {
+        annotation
+        for edge in graph.edges_from(parameter)
+        if edge.key is not None and not edge.mapped
+        if (annotation := edge.downstream_task.inputs().get(edge.key, {}).get("type", Any)) is not Any
+    }
+    words = " | ".join(sorted(kind if isinstance(kind, str) else inspect.formatannotation(kind) for kind in types))
+    default = "" if parameter.required else f"{' = ' if words else '='}{told(parameter.default, most=100)}"
+    return f"{parameter.name}{f': {words}' if words else ''}{default}"

@@ -14,6 +14,7 @@ from prefectlite.language.delays import KeptDelay
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
 from prefectlite.language.task import Task
+from prefectlite.shown import told
 from prefectlite.version import __version__
 
 
@@ -84,7 +85,7 @@ def _parameter(task: Task) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     """The repr of `value` without addresses, which differ from process to process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", told(value))
 
 
 def _first(delay: KeptDelay) -> timedelta | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ class Slugs:
     """The slugs that the tasks of one graph have taken."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken: dict[str, Task] = {}
         self._counters: dict[str, int] = defaultdict(int)
 
     def take(self, task: Task, flow_name: str) -> str:
@@ -26,14 +27,15 @@ class Slugs:
         elif slug in self._taken:
             raise DuplicateSlugError(
                 f'A task with the slug "{slug}" already exists in this flow.'
-                f" In flow {flow_name!r}, give one of them another slug or name"
+                f" In flow {flow_name!r}, give one of them another slug or name:"
+                f" {_described(self._taken[slug])} and {_described(task)}"
             )
-        self._taken.add(slug)
+        self._taken[slug] = task
         return slug
 
     def release(self, slug: str) -> None:
         """Let another task have `slug`."""
-        self._taken.discard(slug)
+        self._taken.pop(slug, None)
 
     def copy(self) -> Slugs:
         """The same slugs, taken on from here independently."""
@@ -48,3 +50,12 @@ class Slugs:
             slug = f"{prefix}-{self._counters[prefix]}"
             if slug not in self._taken:
                 return slug
+
+
+def _described(task: Task) -> str:
+    """The task with the place of its code, where that is known."""
+    run = inspect.unwrap(task.run)
+    code = getattr(run, "__code__", None)
+    if code is None or run.__module__.startswith("prefectlite."):
+        return repr(task)
+    return f"{task!r} ({code.co_filename}:{code.co_firstlineno})"

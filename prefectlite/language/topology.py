@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from prefectlite.errors import FlowCycleError, FlowError
+from prefectlite.errors import FlowCycleError, FlowValidationError
 from prefectlite.language.edge import Edge
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Topology:
         return {edge for edges in self._into.values() for edge in edges}
 
     def edges_to(self, task: Task) -> set[Edge]:
-        """The edges that end at `task`. Raises FlowError, as all these questions do, for a task that is not here."""
+        """The edges that end at `task`. Raises FlowValidationError, as all these do, for a task not here."""
         return set(self._into[self._known(task)])
 
     def edges_from(self, task: Task) -> set[Edge]:
@@ -134,7 +134,7 @@ class Topology:
 
     def _known(self, task: Task) -> Task:
         if task not in self.slugs:
-            raise FlowError(f"Task {task} was not found in Flow {self!r}")
+            raise FlowValidationError(f"Task {task} was not found in Flow {self!r}")
         return task
 
     def _open(self, task: Task) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ import msgspec
 from prefectlite.errors import SerializationError
 from prefectlite.pickles import pickled
 from prefectlite.records import ResultRecord
+from prefectlite.shown import told
 
 NONE = ResultRecord("none", None)
 #: The task ended, but its value is not in the record: it must be computed again when a resumed run needs it.
@@ -42,10 +45,14 @@ def encode(value: Any, limit: int) -> ResultRecord:
             return _bounded("msgpack", msgspec.msgpack.encode(value), limit)
         except (UnicodeEncodeError, OverflowError):
             pass  # a lone surrogate, a huge number: pickle keeps them
+    if (mistake := _mistake(value)) is not None:
+        raise SerializationError(f"a value of type {type(value).__qualname__} cannot be written down: {mistake}")
     try:
         data = pickled(value)
-    except Exception as error:
-        raise SerializationError(f"a value of type {type(value).__qualname__} cannot be written down: {error}") from error
+    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # the value is asked how
+        raise SerializationError(
+            f"a value of type {type(value).__qualname__} cannot be written down: {told(error, str)}"
+        ) from error
     return _bounded("cloudpickle", data, limit)
 
 
@@ -58,9 +65,22 @@ def decode(record: ResultRecord) -> Any:
             return msgspec.msgpack.decode(record.data)
         if record.data is not None and record.encoding == "cloudpickle":
             return pickle.loads(record.data)
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         raise SerializationError(f"a recorded value cannot be read back: {type(error).__name__}: {error}") from error
     raise SerializationError(f"the value was not recorded ({record.encoding})")
+
+
+def _mistake(value: Any) -> str | None:
+    """What was probably meant, where `value` can be used once and by one only, or stands for what is not there yet."""
+    if isinstance(value, io.IOBase):  # cloudpickle would take the whole of a file that is being read
+        return "it is of use in this process only: did you mean to return its path, or what is in it?"
+    if isinstance(value, AsyncGenerator):
+        return "it gives its values once: did you forget [item async for item in …]?"
+    if isinstance(value, Generator):
+        return "it gives its values once: did you forget list(…)?"
+    if isinstance(value, Awaitable):
+        return "it stands for a value that is not there yet: did you forget `await`?"
+    return None
 
 
 def _bounded(encoding: str, data: bytes, limit: int) -> ResultRecord:

@@ -16,6 +16,9 @@ def show(x: Any) -> Any:
     return x
 
 
+TAKES = "Flow 'greeting' takes: mood=None, name, pitch=None, times=1, tone"
+
+
 @pytest.fixture
 def flow() -> Flow:
     with Flow("greeting") as flow:
@@ -132,12 +135,11 @@ def test_values_that_are_enough(flow: Flow, values: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "Flow.run did not receive the following required parameters: name, tone"),
-        ({"tone": 1}, "Flow.run did not receive the following required parameters: name"),
+        ({}, f"Flow.run did not receive the following required parameters: name, tone. {TAKES}"),
+        ({"tone": 1}, f"Flow.run did not receive the following required parameters: name. {TAKES}"),
         (
             {"name": 1, "tone": 1, "zoo": 1, "nam": 1},
-            "Flow.run received the following unexpected parameters: nam, zoo."
-            " Flow 'greeting' takes: mood, name, pitch, times, tone",
+            f"Flow.run received the following unexpected parameters: nam, zoo. Did you mean 'name'? {TAKES}",
         ),
     ],
 )
