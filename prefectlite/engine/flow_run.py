@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -170,16 +170,18 @@ class FlowRunExecution:
         """Whether the run is being stopped, from outside or because of an error."""
         return self._ended or self.error is not None or (self._main is not None and self._main.cancelling() > 0)
 
-    @contextmanager
-    def place_given_up(self, unit: Unit) -> Iterator[None]:
-        """Let another unit run while this one only waits."""
+    @asynccontextmanager
+    async def place_given_up(self, unit: Unit) -> AsyncIterator[None]:
+        """Let another unit run while this one only waits; afterwards it has a place again."""
         lane = self._lanes.of(unit)
         lane.move(1)
         self._fill_places()
         try:
             yield
-        finally:
-            lane.move(-1)  # below zero where the place was taken: then nothing new begins until it is free again
+        except BaseException:
+            lane.move(-1)  # it only ends, and gives it up as all do
+            raise
+        await lane.take_back()
 
     # -- units ----------------------------------------------------------------------------------------------------------
 

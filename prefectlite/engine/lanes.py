@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -16,18 +17,44 @@ class Lane:
     A lane within another one takes a place there, too.
     """
 
-    __slots__ = ("above", "free", "ready")
+    __slots__ = ("above", "free", "ready", "returning")
 
     def __init__(self, size: int, above: Lane | None = None) -> None:
         self.free, self.above = size, above
         self.ready: deque[Unit] = deque()
+        self.returning: deque[asyncio.Future[None]] = deque()  # those that gave up their place to wait, and want one again
 
     def take(self) -> Unit | None:
-        """The next unit, which has a place from now on; None where none is ready, or no place is free."""
-        if not self.ready or self.free <= 0 or (self.above is not None and self.above.free <= 0):
+        """The next unit, which has a place from now on; None where none is ready, or no place is free.
+
+        Those that come back go first.
+        """
+        while self.returning and self._has_place():
+            back = self.returning.popleft()
+            if not back.done():
+                self.move(-1)
+                back.set_result(None)
+        if not self.ready or not self._has_place():
             return None
         self.move(-1)
         return self.ready.pop()
+
+    async def take_back(self) -> None:
+        """Return with a place, once one is free. Cancelled, it has one, too: who ends gives one up, however it ends."""
+        if self._has_place() and not self.returning:
+            self.move(-1)
+            return
+        back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.returning.append(back)
+        try:
+            await back
+        except asyncio.CancelledError:
+            if back.cancelled():
+                self.move(-1)
+            raise
+
+    def _has_place(self) -> bool:
+        return self.free > 0 and (self.above is None or self.above.free > 0)
 
     def move(self, change: int) -> None:
         """So many places more, or fewer, are free."""

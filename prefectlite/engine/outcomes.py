@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from prefectlite.engine.targets import template_values, written
+from prefectlite.engine.targets import result_of, template_values, written
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
 from prefectlite.executors.threads import Interrupted, OwnThread
@@ -82,7 +82,9 @@ class Outcomes:
 
     def _writes(self, call: Call) -> bool:
         task = call.unit.node.task
-        return self._checkpointing and task.checkpoint is not False and (task.result or call.flow_result) is not None
+        if not self._checkpointing or task.checkpoint is False:
+            return False
+        return result_of(task, call.flow_result) is not None
 
     def _written_down(self, call: Call, state: State) -> Outcome:
         value = state.result

@@ -47,9 +47,8 @@ class Pauses:
         return Paused(start_time=start_time)
 
     async def _approved(self, unit: Unit, prompt: Callable[[str], str]) -> State:
-        question = f"{unit.node.task} is currently Paused; enter 'y' to resume:\n"
-        if unit.index >= 0:
-            question = question.replace(unit.node.task.name, unit.label)
+        who = unit.node.task if unit.index < 0 else f"<Task: {unit.label}>"
+        question = f"{who} is currently Paused; enter 'y' to resume:\n"
         async with self._one_at_a_time:
             try:
                 while (await asyncio.to_thread(prompt, question)).strip().lower() != "y":

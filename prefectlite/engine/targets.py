@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prefectlite.errors import ResultNotImplementedError
+from prefectlite.language.parameter import Parameter
 from prefectlite.language.task import Task
 from prefectlite.result import Result
 from prefectlite.states import Cached
@@ -27,7 +28,7 @@ async def target_hit(caller: Caller, task: Task, flow_result: Result | None, fie
 
 
 def _read(task: Task, flow_result: Result | None, fields: Mapping[str, Any]) -> Cached | None:
-    result = _result(task, flow_result) or Result()
+    result = result_of(task, flow_result) or Result()
     target = task.target(**fields) if callable(task.target) else task.target
     if not result.exists(str(target), **fields):
         return None
@@ -38,7 +39,7 @@ def _read(task: Task, flow_result: Result | None, fields: Mapping[str, Any]) -> 
 
 def written(task: Task, flow_result: Result | None, value: Any, fields: Mapping[str, Any]) -> str | None:
     """Where `value` has been written to, by the task's own result or else the flow's; None where there is neither."""
-    result = _result(task, flow_result)
+    result = result_of(task, flow_result)
     if result is None or value is None:
         return None
     try:
@@ -47,6 +48,10 @@ def written(task: Task, flow_result: Result | None, value: Any, fields: Mapping[
         return None
 
 
-def _result(task: Task, flow_result: Result | None) -> Result | None:
-    result: Result | None = task.result if task.result is not None else flow_result
+def result_of(task: Task, flow_result: Result | None) -> Result | None:
+    """The task's own result, or else the flow's, with the task's target as its location; None where there is neither.
+
+    What a parameter is given is in the record of the run already: the flow's result is none of its business.
+    """
+    result: Result | None = task.result if task.result is not None or isinstance(task, Parameter) else flow_result
     return result.at(task.target) if result is not None and task.target is not None else result

@@ -58,11 +58,14 @@ async def _due(execution: FlowRunExecution, unit: Unit, state: State) -> State:
     """The state in which a task run that waits in `state` goes on."""
     start_time = getattr(state, "start_time", None)
     if isinstance(state, Paused):
-        with execution.place_given_up(unit), idle():
-            return await execution.resumed(unit, start_time)
+        async with execution.place_given_up(unit):
+            with idle():
+                state = await execution.resumed(unit, start_time)
+        return state
     if start_time is not None and start_time > execution.clock.now():
-        with execution.place_given_up(unit), idle():
-            await sleep_until(execution.clock, start_time)
+        async with execution.place_given_up(unit):
+            with idle():
+                await sleep_until(execution.clock, start_time)
     return state
 
 
