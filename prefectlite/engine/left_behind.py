@@ -14,6 +14,7 @@ import traceback
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
+from prefectlite.engine.outcomes import users_part
 from prefectlite.engine.printed import is_ours
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
@@ -61,7 +62,7 @@ def end_child(error: BaseException | None = None) -> NoReturn:
     if isinstance(error, SystemExit):
         code = 0 if error.code is None else error.code if isinstance(error.code, int) else 1
     elif error is not None:
-        traceback.print_exception(error)
+        traceback.print_exception(error.with_traceback(users_part(error.__traceback__)))
         code = 1
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):

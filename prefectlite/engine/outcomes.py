@@ -105,7 +105,7 @@ class Outcomes:
         return Outcome(state, self.record(call.unit, value))
 
     def _failure(self, call: Call, error: BaseException) -> Outcome:
-        trace = (type(error), error, _users_part(error.__traceback__))
+        trace = (type(error), error, users_part(error.__traceback__))
         _logger.error("Task '%s': Exception encountered during task execution!", call.unit.label, exc_info=trace)
         message = f"Error during execution of task: {told(error)}{_hint(error)}"
         return Outcome(Failed(message, error), self._record_of_error(error))
@@ -117,7 +117,7 @@ class Outcomes:
             return None
 
 
-def _users_part(trace: TracebackType | None) -> TracebackType | None:
+def users_part(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from the first frame on that is not the engine's own; None where there is no such frame."""
     part = trace
     while part is not None and part.tb_frame.f_globals.get("__name__", "").startswith(_OURS):

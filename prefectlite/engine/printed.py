@@ -136,6 +136,10 @@ class _Stdout:
         for line in lines:
             self.write(line)
 
+    def flush(self) -> None:
+        if self.original is not None:  # it was closed before this process began
+            self.original.flush()
+
     @property
     def buffer(self) -> Any:
         return _Buffer(self.original.buffer)

@@ -22,6 +22,8 @@ from prefectlite.states import State
 
 #: Longer messages become several lines, up to so many bytes in all.
 MOST_OF_A_LINE, MOST_OF_A_MESSAGE = 64 * 1024, 16 * 1024 * 1024
+#: With what was logged before it, that is one line.
+_MOST_OF_A_TRACEBACK = MOST_OF_A_LINE - 4 * 1024
 #: What every record made in a run tells about it, where there is something to tell.
 _OF_THE_RUN = ("flow_name", "flow_run_id", "task_name", "task_slug", "task_run_id")
 _logger = logging.getLogger("prefectlite.TaskRunner")
@@ -64,7 +66,7 @@ class _Formatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         try:
-            return shortened(super().formatException(ei), MOST_OF_A_LINE)
+            return shortened(super().formatException(ei), _MOST_OF_A_TRACEBACK)
         except Exception:  # the user's exceptions are asked
             return f"{type(ei[1]).__name__} (its traceback cannot be told)"
 

@@ -126,7 +126,8 @@ class ProcessPool:
             process.hang_up()
         self._threads.close()
         if idle:
-            threading.Thread(target=self._end_all, args=(idle,), name="prefectlite-farewell", daemon=True).start()
+            # No daemon: a process that ends meanwhile waits for it, so that nothing that tasks have started stays behind.
+            threading.Thread(target=self._end_all, args=(idle,), name="prefectlite-farewell").start()
 
     async def aclose(self) -> None:
         """Abandon all jobs; returns when all processes have ended."""

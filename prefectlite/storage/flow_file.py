@@ -8,6 +8,7 @@ import os
 import pickle
 import platform
 import re
+import secrets
 import unicodedata
 import warnings
 from pathlib import Path
@@ -38,7 +39,13 @@ def save(flow: Graph, fpath: str | os.PathLike[str] | None = None) -> str:
     data = dumps(flow)
     if fpath is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    unfinished = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)  # there is the old file or the new one, and never half of one
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
     return str(path)
 
 

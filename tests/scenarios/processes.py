@@ -23,7 +23,9 @@ def prefectlite(*arguments: str, cwd: Path, **environ: str) -> subprocess.Comple
     """`python -m prefectlite …`, run to its end."""
     command = [sys.executable, "-m", "prefectlite", *arguments]
     environment = {**os.environ, **environ}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+    )
 
 
 class Server:
