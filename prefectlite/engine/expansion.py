@@ -145,7 +145,10 @@ def is_skipped(state: State) -> bool:
 
 
 def _unmappable(upstream: Unit, value: Any) -> Failed:
-    reason = TypeError(f"Task {upstream.label!r} gave what cannot be mapped over: {type(value).__name__}")
+    reason = TypeError(
+        f"Task '{upstream.label}' gave what cannot be mapped over: {type(value).__name__}; give a list, or wrap it in unmapped(…)"
+    )
+    _logger.error("%s", reason)
     return Failed("At least one upstream state has an unmappable result.", reason)
 
 

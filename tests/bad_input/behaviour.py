@@ -27,9 +27,9 @@ def _failed(name: str, body: str, says: str, *, is_async: bool = False, decorato
     )
 
 
-def _mapped(name: str, expression: str, says: str) -> Case:
+def _mapped(name: str, expression: str, says: str, log: str = "") -> Case:
     code = made(f"bad = task(lambda: {expression}, name='bad')", "mapped = take.map(bad())", "kind(mapped)")
-    return Case(f"37 mapping over {name}", code, states={"take": f"Failed: .*{says}", "kind": _BROKEN})
+    return Case(f"37 mapping over {name}", code, states={"take": f"Failed: .*{says}", "kind": _BROKEN}, log=log)
 
 
 BEHAVIOUR = [
@@ -118,11 +118,11 @@ BEHAVIOUR = [
         states={"take": "Mapped: ", "kind": "Success: "},
         kept={"kind": "list"},
     ),
-    _mapped("a number", "5", "unmappable result: int"),
-    _mapped("None", "None", "unmappable result: NoneType"),
-    _mapped("a dict", "{'a': 1}", "unmappable result: dict"),
-    _mapped("a set", "{1}", "unmappable result: set"),
-    _mapped("a generator", "(x for x in [1])", "unmappable result: generator"),
+    _mapped("a number", "5", "unmappable result", "cannot be mapped over: int"),
+    _mapped("None", "None", "unmappable result", "cannot be mapped over: NoneType"),
+    _mapped("a dict", "{'a': 1}", "unmappable result", "cannot be mapped over: dict"),
+    _mapped("a set", "{1}", "unmappable result", "cannot be mapped over: set"),
+    _mapped("a generator", "(x for x in [1])", "unmappable result", "cannot be mapped over: generator"),
     _mapped(
         "more than the limit", "range(1_000_001)", r"1,000,001 elements exceeds the limit of 1,000,000 \(max_map_children\)"
     ),

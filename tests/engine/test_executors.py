@@ -38,11 +38,11 @@ class Gauge:
             self.now -= 1
 
 
-def plain(gauge: Gauge, **options: Any) -> Any:
+def plain(gauge: Gauge, seconds: float = 0.01, **options: Any) -> Any:
     @task(**options)
     def work(number: int) -> int:
         with gauge:
-            time.sleep(0.01)
+            time.sleep(seconds)
         return number
 
     return work
@@ -127,7 +127,7 @@ async def test_more_workers_than_the_process_has_threads(database_url: str, monk
     monkeypatch.setenv("PREFECTLITE_MAX_THREADS", "2")
     gauge = Gauge()
     with Flow("wide", executor=LocalExecutor(workers=6)) as flow:
-        plain(gauge).map(list(range(30)))
+        plain(gauge, seconds=0.05).map(list(range(30)))
     async with Runtime(agent=False):
         assert (await flow.run()).is_successful()
         assert gauge.most == 6
