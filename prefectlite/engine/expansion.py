@@ -145,9 +145,8 @@ def is_skipped(state: State) -> bool:
 
 
 def _unmappable(upstream: Unit, value: Any) -> Failed:
-    reason = TypeError(
-        f"Task '{upstream.label}' gave what cannot be mapped over: {type(value).__name__}; give a list, or wrap it in unmapped(…)"
-    )
+    kind = type(value).__name__
+    reason = TypeError(f"Task '{upstream.label}' gave what cannot be mapped over: {kind}; give a list, or use unmapped(…)")
     _logger.error("%s", reason)
     return Failed("At least one upstream state has an unmappable result.", reason)
 
