@@ -31,14 +31,31 @@ _logger = logging.getLogger("prefectlite.TaskRunner")
 
 def task_begun(label: str) -> None:
     """Say that a pass of the task run `label` begins."""
-    if _logger.isEnabledFor(logging.INFO):
+    if _is_heard():
         _logger.info("Task '%s': Starting task run...", label)
 
 
 def task_ended(label: str, state: State) -> None:
     """Say in which state the pass of the task run `label` ended."""
-    if _logger.isEnabledFor(logging.INFO):
+    if _is_heard():
         _logger.info("Task '%s': Finished task run for task with final state: '%s'", label, state.name)
+
+
+def _is_heard() -> bool:
+    """Whether anybody takes what the engine says below WARNING: our own handlers do not, unless asked for everything.
+
+    Making records that nobody takes would cost a task that does little half its time.
+    """
+    if not _logger.isEnabledFor(logging.INFO):
+        return False
+    if _logger.isEnabledFor(logging.DEBUG):
+        return True
+    logger: logging.Logger | None = _logger
+    while logger is not None:
+        if any(not isinstance(handler, RunLogHandler | _Console) for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 class LogSink:
@@ -116,6 +133,10 @@ def _is_stored(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or record.name not in ENGINE_NAMES or "printed" in record.__dict__
 
 
+class _Console(logging.StreamHandler[Any]):
+    """Standard error, where nobody else shows records."""
+
+
 class _Place:
     """A logger with our handlers on it, for as long as any session wants them there."""
 
@@ -124,7 +145,7 @@ class _Place:
         self.sessions = 0
         self._handlers: list[logging.Handler] = [_handler]
         if console_wanted and not self._logger.hasHandlers():
-            console = logging.StreamHandler()
+            console = _Console()
             console.addFilter(_is_for_people)
             console.setFormatter(_Formatter(settings.log_format, settings.log_datefmt))
             self._logger.addHandler(console)
