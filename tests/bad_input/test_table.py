@@ -136,7 +136,7 @@ def a_few_of_each_row() -> Iterator[Case]:
             yield case
 
 
-@pytest.mark.parametrize("case", a_few_of_each_row(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", list(a_few_of_each_row()), ids=lambda case: case.name)
 def test_on_the_command_line(case: Case, database: Path, tmp_path: Path) -> None:
     case.write(tmp_path)
     before = digest(database)
