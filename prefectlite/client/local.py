@@ -179,8 +179,8 @@ def _complete(flow_name: str, known: list[dict[str, Any]], given: dict[str, Any]
     names = {parameter["name"]: parameter for parameter in known}
     if unknown := sorted(set(given) - set(names)):
         raise ParameterError(
-            f"Flow {flow_name!r} has no parameter {', '.join(unknown)}.{nearest(unknown, names)}"
-            f" It takes: {', '.join(sorted(names)) or 'none'}"
+            f"Flow {flow_name!r} has no parameter {', '.join(unknown)}; it takes: {', '.join(sorted(names)) or 'none'}"
+            f".{nearest(unknown, names)}"
         )
     if missing := sorted(name for name, parameter in names.items() if parameter["required"] and name not in given):
         raise ParameterError(f"Required parameters were not supplied: {', '.join(missing)} (flow {flow_name!r})")

@@ -199,7 +199,6 @@ class Deep:
     ("value", "kind"),
     [
         (threading.Lock(), "lock"),
-        ((x for x in [1]), "generator"),
         ([threading.Lock()], "list"),
         (Deep(), "Deep"),
     ],
@@ -209,6 +208,11 @@ def test_what_cannot_be_written_names_its_type(value: Any, kind: str) -> None:
         encode(value, LIMIT)
     assert (caught.value.__cause__ is not None) is (kind != "generator"), "a mistake is known before it is tried"
     assert isinstance(caught.value, TypeError)
+
+
+def test_what_is_of_use_once_only_says_what_was_meant() -> None:
+    with pytest.raises(SerializationError, match=r"^a value of type generator cannot be written down: .* list\(…\)\?"):
+        encode((x for x in [1]), LIMIT)
 
 
 @pytest.mark.parametrize("value", ["x" * 100, b"x" * 100, list(range(100)), "\udcff" * 100])
