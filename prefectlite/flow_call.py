@@ -29,6 +29,7 @@ class RunCall(msgspec.Struct, frozen=True):
     name: str | None = None
     run_id: str | None = None
     start_time: datetime | None = None
+    state: State | None = None  # in which the run begins
 
 
 def call_of(flow: Graph, parameters: Mapping[str, Any], keywords: dict[str, Any]) -> RunCall:
@@ -54,6 +55,7 @@ def call_of(flow: Graph, parameters: Mapping[str, Any], keywords: dict[str, Any]
         name=keywords.pop("flow_run_name", None),
         run_id=keywords.pop("flow_run_id", None),
         start_time=getattr(state, "start_time", None) if isinstance(state, State) else None,
+        state=state,
     )
     if keywords:
         raise UnexpectedArgument(unexpected(flow, keywords))

@@ -26,6 +26,8 @@ def once(call: RunCall) -> Work:
     """The work of running the flow once."""
 
     async def work(handle: FlowRun, session: Session) -> State:
+        if call.state is not None and call.state.is_finished():  # nothing is left to be done
+            return call.state
         return await _run(call, handle, session)
 
     return work

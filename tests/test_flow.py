@@ -211,6 +211,13 @@ def test_states_given_for_tasks() -> None:
     assert again[result] == 5
 
 
+def test_a_run_that_is_over_before_it_begins() -> None:
+    with Flow("f") as flow:
+        one()
+    over = states.Success("already")
+    assert flow.run(state=over).state is over
+
+
 def test_runner_handlers_see_what_tasks_do() -> None:
     changes = []
 
