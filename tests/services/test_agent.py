@@ -126,7 +126,7 @@ async def test_what_cannot_be_asked_for(runtime: Runtime) -> None:
     client, found = runtime.session.client, await flow_id(runtime)
     with pytest.raises(NotFound, match="Flow nobody not found"):
         await client.create_flow_run(flow_id="nobody")
-    with pytest.raises(ParameterError, match=r"no parameter colour. It takes: value"):
+    with pytest.raises(ParameterError, match=r"no parameter colour; it takes: value"):
         await client.create_flow_run(flow_id=found, parameters={"colour": "red"})
     assert await runtime.session.database.read("SELECT count(*) FROM flow_run") == [(0,)]
 
