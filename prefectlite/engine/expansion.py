@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefectlite.engine.units import Unit, flat
+from prefectlite.language.graph import Edge
 from prefectlite.states import Failed, Mapped, Skipped, State, Success
 
 SKIP_MESSAGE = (
@@ -25,26 +26,26 @@ def expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
 
 
 def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
+    if parent.node.task.skip_on_upstream_skip and any(_is_skipped(units[e.upstream_task], e) for e in parent.node.edges):
+        return Skipped(SKIP_MESSAGE)
     widths: list[int] = []
     for edge in parent.node.edges:
         upstream = units[edge.upstream_task]
         state = upstream.state
         assert state is not None
-        if state.is_skipped() and parent.node.task.skip_on_upstream_skip:
-            return Skipped(SKIP_MESSAGE)
         if not edge.mapped:
             continue
         if edge.flattened and state.is_successful():
             elements = _elements(parent, upstream, upstream.result_state())
             if elements is None:
-                return _unmappable(state.result)
+                return _unmappable(parent, state.result)
             parent.elements = {**(parent.elements or {}), edge: elements}
             widths.append(len(elements))
         elif upstream.children is not None:
             widths.append(len(upstream.children))
         elif state.is_successful():
             if not _can_be_mapped(state.result):
-                return _unmappable(state.result)
+                return _unmappable(parent, state.result)
             widths.append(len(state.result))
     if not widths:
         return Failed("No upstream states can be mapped over.")
@@ -57,12 +58,13 @@ def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
 def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit]:
     """`width` children, each counting the children of other tasks that it has to wait for.
 
-    A state given for the parent may hold the states they begin in.
+    A state given for the parent is the one they begin in, or holds those they begin in.
     """
     # By task, so that a child that gets two arguments from one upstream child waits for it once.
     upstreams = {e.upstream_task: units[e.upstream_task].children for e in parent.node.edges if e.mapped and not e.flattened}
     sources = [children for children in upstreams.values() if children is not None]
-    starts: Sequence[State | None] = parent.start.map_states if isinstance(parent.start, Mapped) else ()
+    start = parent.start
+    starts: Sequence[State | None] = start.map_states if isinstance(start, Mapped) else [start] * width
     children = []
     for index in range(width):
         child = Unit(parent.node, index, parent)
@@ -77,6 +79,12 @@ def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit
                 upstream.waiters.append(child)
         children.append(child)
     return children
+
+
+def _is_skipped(upstream: Unit, edge: Edge) -> bool:
+    """Whether all children would be skipped because of `upstream`; what is mapped over is skipped lane by lane."""
+    states = [upstream.state] if edge.mapped or upstream.children is None else [child.state for child in upstream.children]
+    return any(state is not None and state.is_skipped() for state in states)
 
 
 def _elements(parent: Unit, upstream: Unit, state: State) -> Sequence[State] | None:
@@ -104,8 +112,9 @@ def _of_child(parent: Unit, state: State) -> Sequence[State]:
     return [Success(state.message, element) for element in state.result]
 
 
-def _unmappable(value: Any) -> Failed:
-    return Failed(f"At least one upstream state has an unmappable result: {type(value).__name__}")
+def _unmappable(parent: Unit, value: Any) -> Failed:
+    _logger.error("Task '%s': a %s cannot be mapped over", parent.label, type(value).__name__)
+    return Failed("At least one upstream state has an unmappable result.")
 
 
 def _can_be_mapped(value: Any) -> bool:

@@ -20,6 +20,7 @@ from prefectlite.engine.progress import Progress
 from prefectlite.engine.recorded import Recorded, expanded_as
 from prefectlite.engine.requests import RunRequest
 from prefectlite.engine.surroundings import Surroundings
+from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.task_run import commit, proposal, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
@@ -271,10 +272,12 @@ class FlowRunExecution:
 
     async def _expansion(self, unit: Unit) -> State:
         start = unit.start or Pending()
+        TaskPass(self, unit, {}).enter_values(start)  # not those of the task whose end lets this one begin
+        state = expand(unit, self.units, self._max_children)
         if isinstance(start, Mapped) and not unit.version:  # given, and not found in the record
-            state: State = Mapped(start.message, n_map_states=start.n_map_states)
-        else:
-            state = expand(unit, self.units, self._max_children)
+            state = Mapped(start.message, n_map_states=start.n_map_states)
+        if isinstance(start, Mapped) and isinstance(state, Mapped) and state.n_map_states == start.n_map_states:
+            return state  # nothing changes, so there is nothing for handlers to see
         try:
             return await self.handlers_of(unit).see(start, state)
         except EndRun as end:

@@ -23,6 +23,7 @@ from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
 from prefectlite.language.graph import Edge
 from prefectlite.records import ResultRecord
+from prefectlite.results import codec
 from prefectlite.signals import ENDRUN, StateSignal, TaskTimeoutSignal
 from prefectlite.states import (
     Failed,
@@ -61,7 +62,7 @@ class TaskPass:
         try:
             while True:
                 state = state if type(state) is Pending and not state.context else self._unwrapped(state)
-                self._enter_values(state)
+                self.enter_values(state)
                 state = await self._through(state)
                 if not isinstance(state, Looped):
                     return state
@@ -75,11 +76,14 @@ class TaskPass:
     def record_of(self, state: State) -> ResultRecord | None:
         """The result of `state` as the record keeps it."""
         outcome = self._outcome
-        if outcome is not None and state._result is outcome.state._result:
-            return outcome.result
-        if not state.is_successful() or not state.has_result or isinstance(state.result, StateSignal):
-            return None
-        return self._execution.caller.outcomes.record(self._unit, state.result)
+        result = None
+        if outcome is not None and outcome.result is not None and state._result is outcome.state._result:
+            result = outcome.result
+        elif state.is_finished() and state.has_result:
+            result = self._execution.caller.outcomes.record_of(self._unit, state)
+        if result in (None, codec.NONE) and state.is_finished() and self._unit.version > 1:
+            return codec.NONE_INSTEAD  # of what an earlier round, or an earlier process, gave
+        return result
 
     # -- 1: where it stands -----------------------------------------------------------------------------------------------
 
@@ -92,7 +96,8 @@ class TaskPass:
             state = inner
         return state
 
-    def _enter_values(self, state: State) -> None:
+    def enter_values(self, state: State) -> None:
+        """Make `prefectlite.context` this unit's, which begins in `state`."""
         task, unit = self._task, self._unit
         self.run_count = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
         values = {
