@@ -106,7 +106,8 @@ class TaskTimeoutSignal(PrefectSignal):
     """Raised inside of a task that ran longer than its `timeout`."""
 
 
-_OF_STATE: dict[type[State], type[StateSignal]] = {
+#: The signal that ends a run in states of just this class.
+OF_STATE: dict[type[State], type[StateSignal]] = {
     signal.state_class: signal for signal in (FAIL, TRIGGERFAIL, VALIDATIONFAIL, SUCCESS, SKIP, RETRY, PAUSE, LOOP)
 }
 
@@ -114,6 +115,6 @@ _OF_STATE: dict[type[State], type[StateSignal]] = {
 def signal_from_state(state: State) -> type[StateSignal]:
     """The class of signals that end a run in states of just this class. Raises ValueError if there is none."""
     try:
-        return _OF_STATE[type(state)]
+        return OF_STATE[type(state)]
     except KeyError:
         raise FlowError(f"No signal matches the provided state: {state}") from None

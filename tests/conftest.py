@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import signal
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,11 @@ from prefectlite.repository.database import Database
 from prefectlite.repository.urls import open_database
 from prefectlite.session import Session, open_session
 from prefectlite.settings import load_settings
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # started in the background by a shell: our children would ignore it, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: The databases that every test of the record runs on. PostgreSQL joins them here.
 DATABASES = ("sqlite memory", "sqlite file")

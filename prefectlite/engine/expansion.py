@@ -36,6 +36,8 @@ async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], lim
         state = Failed(f"Unexpected error while mapping: {told(error)}", error)
     if isinstance(start, Mapped) and not parent.version:  # given, and not found in the record
         state = _as_given(start, state)
+    if isinstance(start, Mapped) and isinstance(state, Mapped):
+        return state  # nothing changes, so there is nothing for handlers to see
     try:
         state = await around.handlers_of(parent).see(start, state)
     except EndRun as end:
@@ -47,10 +49,12 @@ async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], lim
 
 
 def _as_given(start: Mapped, found: State) -> State:
-    """As many children as `start` says, but no more than there are elements to be seen."""
+    """As many children as `start` says, if it does, but no more than there are elements to be seen."""
     if found.is_skipped():
         return found
-    width = min(start.n_map_states, found.n_map_states) if isinstance(found, Mapped) else start.n_map_states
+    width = start.n_map_states
+    if isinstance(found, Mapped):
+        width = min(width, found.n_map_states) if width else found.n_map_states
     return Mapped(start.message, n_map_states=width)
 
 
@@ -88,12 +92,13 @@ def _expansion(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
 def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit]:
     """`width` children, each counting the children of other tasks that it has to wait for.
 
-    A state given for the parent may hold the states they begin in.
+    A state given for the parent is the one they begin in, or holds those they begin in.
     """
     # By task, so that a child that gets two arguments from one upstream child waits for it once.
     upstreams = {e.upstream_task: units[e.upstream_task].children for e in parent.node.edges if e.mapped and not e.flattened}
     sources = [children for children in upstreams.values() if children is not None]
-    starts: Sequence[State | None] = parent.start.map_states if isinstance(parent.start, Mapped) else ()
+    start = parent.start
+    starts: Sequence[State | None] = start.map_states if isinstance(start, Mapped) else [start] * width
     children = []
     for index in range(width):
         child = Unit(parent.node, index, parent)

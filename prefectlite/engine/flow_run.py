@@ -276,7 +276,8 @@ class FlowRunExecution:
         if expanded_as(unit, state):
             unit.state = state
         else:
-            await commit(self, unit, state)
+            ended_here = state.is_finished() and not isinstance(state, Mapped)
+            await commit(self, unit, state, self.caller.outcomes.record_of(unit, state) if ended_here else None)
         if not isinstance(state, Mapped):
             self._progress.settle(unit)
             return

@@ -77,8 +77,10 @@ class Handlers:
         return state
 
     def _call(self, position: int, old: State, state: State) -> _Stopped:
-        """Call handlers from `position` on, up to one whose answer has to be awaited."""
+        """Call handlers from `position` on, up to one that is async, or whose answer has to be awaited."""
         for number in range(position, len(self._handlers)):
+            if number > position and inspect.iscoroutinefunction(self._handlers[number]):
+                return _Stopped(number, state, None)  # its place is on the loop
             answer = self._handlers[number](self._subject, old, state)
             if inspect.isawaitable(answer):
                 return _Stopped(number + 1, state, answer)

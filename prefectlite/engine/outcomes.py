@@ -16,7 +16,7 @@ from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.settings import Settings
 from prefectlite.shown import told
-from prefectlite.signals import ENDRUN, LOOP, SUCCESS, StateSignal
+from prefectlite.signals import ENDRUN, LOOP, OF_STATE, SUCCESS, StateSignal
 from prefectlite.states import Failed, State, Success
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
@@ -79,6 +79,13 @@ class Outcomes:
         except SerializationError as error:
             _logger.warning("Task '%s': its result stays in memory and is computed again on resume: %s", unit.label, error)
             return codec.ABSENT
+
+    def record_of(self, unit: Unit, state: State) -> ResultRecord | None:
+        """The result of a final state as the record keeps it, whoever made the state."""
+        value = state.result
+        if isinstance(value, StateSignal):
+            return codec.SIGNAL if type(value) is OF_STATE.get(type(state)) else None
+        return self._record_of_error(value) if isinstance(value, BaseException) else self.record(unit, value)
 
     def _writes(self, call: Call) -> bool:
         task = call.unit.node.task

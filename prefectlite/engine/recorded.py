@@ -9,6 +9,7 @@ from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
 from prefectlite.records import TaskRunRow, restore_state
 from prefectlite.results import codec
+from prefectlite.signals import signal_from_state
 from prefectlite.state import NO_RESULT
 from prefectlite.states import Failed, Mapped, Pending, Running, State
 
@@ -27,7 +28,7 @@ class Recorded:
         unit.run_id, unit.version = row.id, row.version
         state = restore_state(row.state)
         try:
-            state.result = _value(row)
+            state.result = _value(row, state)
         except SerializationError:
             if state.is_finished() and not isinstance(state, Failed | Mapped):
                 unit.restart = True
@@ -55,7 +56,9 @@ def expanded_as(unit: Unit, state: State) -> bool:
     return isinstance(recorded, Mapped) and isinstance(state, Mapped) and recorded.n_map_states == state.n_map_states
 
 
-def _value(row: TaskRunRow) -> Any:
+def _value(row: TaskRunRow, state: State) -> Any:
+    if row.result == codec.SIGNAL:
+        return signal_from_state(state)(state.message)
     return None if row.result is None else codec.decode(row.result)
 
 

@@ -28,6 +28,7 @@ from prefectlite.engine.units import Round, Unit, inputs
 from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge
 from prefectlite.records import ResultRecord
+from prefectlite.results import codec
 from prefectlite.shown import told
 from prefectlite.signals import ENDRUN, TRIGGERFAIL, StateSignal, TaskTimeoutSignal
 from prefectlite.states import (
@@ -68,17 +69,20 @@ class TaskPass:
     def record_of(self, state: State) -> ResultRecord | None:
         """The result of `state` as the record keeps it."""
         outcome = self._outcome
-        if outcome is not None and state._result is outcome.state._result:
-            return outcome.result
-        if not state.is_successful() or not state.has_result or isinstance(state.result, StateSignal):
-            return None
-        return self._execution.caller.outcomes.record(self._unit, state.result)
+        result = None
+        if outcome is not None and outcome.result is not None and state._result is outcome.state._result:
+            result = outcome.result
+        elif state.is_finished() and state.has_result:
+            result = self._execution.caller.outcomes.record_of(self._unit, state)
+        if result in (None, codec.NONE) and state.is_finished() and self._unit.version > 1:
+            return codec.NONE_INSTEAD  # of what an earlier round, or an earlier process, gave
+        return result
 
     async def _ended(self, state: State) -> State:
         is_first = True
         try:
             while True:
-                state = state if type(state) is Pending and not state.context else self._unwrapped(state)
+                state = state if type(state) is Pending and not state.context else _unwrapped(state)
                 self._enter_values(state)
                 if is_first:
                     task_begun(self._unit.label)
@@ -101,15 +105,6 @@ class TaskPass:
             return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {told(error)}", error)
 
     # -- 1: where it stands -----------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _unwrapped(state: State) -> State:
-        while state.is_meta_state():
-            inner = getattr(state, "state", None)
-            if not isinstance(inner, State):
-                break
-            state = inner
-        return state
 
     def _enter_values(self, state: State) -> None:
         unit = self._unit
@@ -282,6 +277,12 @@ class TaskPass:
     def _next_round(self, looped: Looped) -> State:
         """The state in which the next round begins: it knows how many there were, and what the last one gave."""
         return Pending(looped.message, looped.result, context={"_loop_count": looped.loop_count + 1})
+
+
+def _unwrapped(state: State) -> State:
+    while state.is_meta_state() and isinstance(inner := getattr(state, "state", None), State):
+        state = inner
+    return state
 
 
 def _goes_on(state: State) -> bool:

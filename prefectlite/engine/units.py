@@ -74,14 +74,13 @@ class Unit:
 def upstream_states(unit: Unit, units: dict[Any, Unit]) -> dict[Edge, State]:
     """How everything `unit` waits for ended, by edge; for a child of a mapped task, its own share of it."""
     states: dict[Edge, State] = {}
+    elements = (unit.parent.elements if unit.parent is not None else None) or {}
     for edge in unit.node.edges:
         upstream = units[edge.upstream_task]
         if unit.index < 0 or not edge.mapped:
             states[edge] = upstream.result_state()
-        elif edge.flattened:
-            assert unit.parent is not None
-            assert unit.parent.elements is not None
-            states[edge] = unit.parent.elements[edge][unit.index]
+        elif edge in elements:
+            states[edge] = elements[edge][unit.index]
         elif upstream.children is not None:
             child = upstream.children[unit.index].state
             assert child is not None

@@ -17,6 +17,10 @@ from prefectlite.shown import told
 NONE = ResultRecord("none", None)
 #: The task ended, but its value is not in the record: it must be computed again when a resumed run needs it.
 ABSENT = ResultRecord("absent", None)
+#: The value None where the record may hold an earlier one.
+NONE_INSTEAD = ResultRecord("msgpack", b"\xc0")
+#: The run ended by a signal of its state's own, without another result: the state says all there is to know of it.
+SIGNAL = ResultRecord("signal", None)
 # Exactly these types come back from MessagePack as they went in, and lists of them; a tuple or an enum would not.
 _PLAIN = frozenset((int, str, float, bool, bytes, type(None)))
 _NUMBERS = frozenset((int, float, bool, type(None)))
