@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from prefectlite.engine.units import Unit, flat
+from prefectlite.engine.units import Unit, flat, has_elements
 from prefectlite.language.graph import Edge
 from prefectlite.states import Failed, Mapped, Skipped, State, Success
 
@@ -44,7 +44,7 @@ def _expand(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
         elif upstream.children is not None:
             widths.append(len(upstream.children))
         elif state.is_successful():
-            if not _can_be_mapped(state.result):
+            if not has_elements(state.result):
                 return _unmappable(parent, state.result)
             widths.append(len(state.result))
     if not widths:
@@ -91,7 +91,7 @@ def _elements(parent: Unit, upstream: Unit, state: State) -> Sequence[State] | N
     """What a flattened edge gives the children, one state each; None for what cannot be mapped over."""
     if upstream.children is None:
         value = flat(state.result)
-        return [Success(state.message, element) for element in value] if _can_be_mapped(value) else None
+        return [Success(state.message, element) for element in value] if has_elements(value) else None
     elements: list[State] = []
     for child in upstream.children:
         assert child.state is not None
@@ -102,7 +102,7 @@ def _elements(parent: Unit, upstream: Unit, state: State) -> Sequence[State] | N
 def _of_child(parent: Unit, state: State) -> Sequence[State]:
     if not state.is_successful() or state.is_skipped():
         return [state]  # it fails, or is skipped, in its own lane
-    if not _can_be_mapped(state.result):
+    if not has_elements(state.result):
         _logger.warning(
             "Task '%s': a mapped upstream task returned a %s, which cannot be flattened; it counts as one element",
             parent.label,
@@ -115,8 +115,3 @@ def _of_child(parent: Unit, state: State) -> Sequence[State]:
 def _unmappable(parent: Unit, value: Any) -> Failed:
     _logger.error("Task '%s': a %s cannot be mapped over", parent.label, type(value).__name__)
     return Failed("At least one upstream state has an unmappable result.")
-
-
-def _can_be_mapped(value: Any) -> bool:
-    # A dict has elements by key, not by number; a generator or a set has none that can be addressed.
-    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, Mapping)
