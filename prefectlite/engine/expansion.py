@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from prefectlite.contexts import enter_values
@@ -11,7 +11,7 @@ from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.pass_around import PassAround, raise_if_wanted
 from prefectlite.engine.run_logs import task_begun, task_ended
 from prefectlite.engine.run_values import task_values
-from prefectlite.engine.units import Unit, flat
+from prefectlite.engine.units import Unit, flat, has_elements
 from prefectlite.shown import told
 from prefectlite.states import Failed, Mapped, Pending, Retrying, Skipped, State, Success
 
@@ -78,7 +78,7 @@ def _expansion(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
         elif upstream.children is not None:
             widths.append(len(upstream.children))
         elif state.is_successful():
-            if not _can_be_mapped(state.result):
+            if not has_elements(state.result):
                 return _unmappable(upstream, state.result)
             widths.append(len(state.result))
     if not widths:
@@ -121,7 +121,7 @@ def _elements(parent: Unit, upstream: Unit, state: State) -> Sequence[State] | N
     """What a flattened edge gives the children, one state each; None for what cannot be mapped over."""
     if upstream.children is None:
         value = flat(state.result)
-        return [Success(state.message, element) for element in value] if _can_be_mapped(value) else None
+        return [Success(state.message, element) for element in value] if has_elements(value) else None
     elements: list[State] = []
     for child in upstream.children:
         assert child.state is not None
@@ -132,7 +132,7 @@ def _elements(parent: Unit, upstream: Unit, state: State) -> Sequence[State] | N
 def _of_child(parent: Unit, state: State) -> Sequence[State]:
     if not state.is_successful() or state.is_skipped():
         return [state]  # it fails, or is skipped, in its own lane
-    if not _can_be_mapped(state.result):
+    if not has_elements(state.result):
         _logger.warning(
             "Task '%s': a mapped upstream task returned a %s, which cannot be flattened; it counts as one element",
             parent.label,
@@ -154,8 +154,3 @@ def _unmappable(upstream: Unit, value: Any) -> Failed:
     reason = TypeError(f"Task '{upstream.label}' gave what cannot be mapped over: {kind}; give a list, or use unmapped(…)")
     _logger.error("%s", reason)
     return Failed("At least one upstream state has an unmappable result.", reason)
-
-
-def _can_be_mapped(value: Any) -> bool:
-    # A dict has elements by key, not by number; a generator or a set has none that can be addressed.
-    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, Mapping)

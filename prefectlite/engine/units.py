@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prefectlite.engine.plan import Node
@@ -106,8 +106,26 @@ def inputs(unit: Unit, states: dict[Edge, State]) -> dict[str, Any]:
     for edge, state in states.items():
         if edge.key is not None:
             as_it_is = not edge.flattened or edge.mapped
-            arguments[edge.key] = state.result if as_it_is else flat(state.result)
+            arguments[edge.key] = state.result if as_it_is else _flattened(state)
     return arguments
+
+
+def _flattened(state: State) -> Any:
+    if not isinstance(state, Mapped):
+        return flat(state.result)
+    children = (child for child in state.map_states if child is not None)
+    return [element for child in children for element in (child.result if _gives_elements(child) else [child.result])]
+
+
+def _gives_elements(state: State) -> bool:
+    """Whether the elements of a child's result take its place where it is flattened; otherwise it counts as one itself."""
+    return state.is_successful() and not state.is_skipped() and has_elements(state.result)
+
+
+def has_elements(value: Any) -> bool:
+    """Whether `value` can be mapped over."""
+    # A dict has elements by key, not by number; a generator or a set has none that can be addressed.
+    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, Mapping)
 
 
 def flat(value: Any) -> Any:

@@ -118,6 +118,8 @@ def _elements(wire: Wire) -> list[End]:
 
 def argument(wire: Wire) -> Any:
     """What a task is given along an edge."""
+    if wire.flattened and wire.state.children is not None:
+        return [end.result for end in _elements(wire)]
     return _flat(wire.state.result) if wire.flattened else wire.state.result
 
 

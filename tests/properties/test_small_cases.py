@@ -1,0 +1,141 @@
+"""Small flows on which the random ones once found the engine wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from prefectlite import Flow, Runtime, context, flatten, mapped, signals, task, triggers
+from prefectlite.engine.host import Host
+from prefectlite.engine.requests import RunOptions
+from prefectlite.repository import runs
+from prefectlite.session import open_session
+from prefectlite.settings import Settings
+from prefectlite.states import Mapped, Resume, Skipped, State, Success, TriggerFailed
+from tests.properties.building import Built, own_api
+from tests.properties.sketches import Node, Sketch
+
+pytestmark = pytest.mark.asyncio
+
+
+@task
+async def echo(**inputs: Any) -> Any:
+    return inputs.get("x")
+
+
+@task
+async def fail(**inputs: Any) -> None:
+    raise ValueError("no")
+
+
+async def states_of(flow: Flow, **options: Any) -> dict[Any, State]:
+    async with Runtime(database_url="sqlite://:memory:", agent=False):
+        result: dict[Any, State] = (await flow.run(**options)).state.result
+        return result
+
+
+async def test_a_child_skipped_upstream_skips_the_whole_map_that_is_not_mapped_over_it() -> None:
+    @task
+    def skip_second(x: int) -> None:
+        if x == 2:
+            raise signals.SKIP
+
+    with Flow("skipped") as flow:
+        parts = skip_second.map([1, 2])
+        whole = echo.copy().bind(x=mapped([1, 2]), upstream_tasks=[parts])
+        unmappable = echo.copy().bind(x=mapped(5), upstream_tasks=[parts])
+    states = await states_of(flow)
+    assert type(states[whole]) is Skipped
+    assert type(states[unmappable]) is Skipped
+
+
+async def test_what_is_flattened_and_failed_fails_every_child() -> None:
+    with Flow("flattened") as flow:
+        failed = fail()
+        children = echo.copy().bind(x=mapped([1, 2]), upstream_tasks=[mapped(flatten(failed))])
+    assert [type(child) for child in (await states_of(flow))[children].map_states] == [TriggerFailed] * 2  # type: ignore[attr-defined]
+
+
+async def test_a_flattened_reduce_takes_each_child_for_itself() -> None:
+    with Flow("reduce") as flow:
+        whole = echo(x=flatten(task(lambda x: x).map([1, [2, 3], [], None, "ab"])))
+    assert (await states_of(flow))[whole].result == [1, 2, 3, None, "a", "b"]
+
+
+async def test_given_children_may_be_made_of_what_is_flattened() -> None:
+    with Flow("given") as flow:
+        children = echo.copy().bind(x=mapped(flatten([[1], [2]])))
+    state = (await states_of(flow, task_states={children: Mapped(map_states=[Success(result=7), None])}))[children]
+    assert state.result == [7, 2]
+
+
+async def test_children_begin_in_the_state_their_parent_was_given() -> None:
+    with Flow("resumed") as flow:
+        children = task(lambda x: x, trigger=triggers.manual_only).map([1, 2])
+    assert (await states_of(flow, task_states={children: Resume()}))[children].result == [1, 2]
+
+
+async def test_handlers_of_a_mapped_task_see_its_own_context() -> None:
+    seen: list[Any] = []
+
+    def note(made: Any, old: State, new: State) -> None:
+        if isinstance(new, Mapped):
+            seen.append((context.task_name, context.get("map_index")))
+
+    with Flow("context") as flow:
+        first = task(lambda x: [x], name="first").map([1, 2])
+        second = task(lambda x: x, name="second", state_handlers=[note]).map(first)
+        task(lambda x: x, name="third", state_handlers=[note]).map(flatten(second), upstream_tasks=[[1, 2]])
+    await states_of(flow)
+    assert seen == [("second", None), ("third", None)]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (["signal", "FAIL", False], ("Failed", "FAIL")),
+        (["signal", "FAIL", True], ("Failed", "int")),
+        (["signal", "SKIP", False], ("Skipped", "SKIP")),
+        (["endrun", "Success"], ("Success", "int")),
+        (["error", "ValueError"], ("Failed", "ValueError")),
+    ],
+)
+async def test_how_a_task_ended_is_there_again_when_the_run_is_taken_up(step: Any, expected: tuple[str, str]) -> None:
+    assert await ends_after_interruption(Node(script=[[[step]]])) == expected
+
+
+async def test_a_loop_that_ends_with_nothing_gives_nothing_when_the_run_is_taken_up() -> None:
+    node = Node(script=[[[["signal", "LOOP", True]], [["echo"]]]])
+    assert await ends_after_interruption(node) == ("Success", "NoneType")
+
+
+async def ends_after_interruption(node: Node) -> tuple[str, str]:
+    """The state and the type of the result of a task that ended before its run was interrupted, in a later process."""
+    last = Node(trigger=["all_finished"], skips=False)
+    sketch = Sketch([node, last], workers=1)
+    async with open_session(Settings(database_url="sqlite://:memory:")) as session:
+        built = Built(sketch, own_api())
+        built.tasks[1].set_upstream(built.tasks[0], flow=built.flow)
+        run, row = await session.create(built.flow, {})
+        hosts = [Host(f"process {number}", session._surroundings()) for number in range(2)]
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            if built.calls[1, -1]:
+                loop.call_soon_threadsafe(hosts[0].interrupt)
+
+        built.on_event = count
+        options = RunOptions(executor=built.flow.executor)
+        running = asyncio.ensure_future(
+            hosts[0].execute(built.flow, row.task_ids, run, {}, {}, options, takeover_from=session.owner.id)
+        )
+        await asyncio.wait([running])
+        again = await runs.flow_run(session.database, run.id)
+        final = await hosts[1].execute(built.flow, row.task_ids, again, {}, {}, options, takeover_from="process 0")
+        for host in hosts:
+            host.close()
+        state = final.result[built.tasks[0]]
+        assert len(built.calls[0, -1]) == (2 if "LOOP" in str(node.script) else 1)
+        return type(state).__name__, type(state.result).__name__
