@@ -173,10 +173,10 @@ class PostgresDatabase:
         async with self._writing:
             await _close(self._writer)
             self._writer = None
-        for _ in range(self._readers.qsize()):
-            reader = self._readers.get_nowait()
+        idle = [self._readers.get_nowait() for _ in range(self._readers.qsize())]  # the others are closed when they return
+        for reader in idle:
             await _close(reader)
-            self._readers.put_nowait(None)
+            self._readers.put_nowait(None)  # for who waits for one, to find that the database is closed
 
     def _check_open(self) -> None:
         if self._closed:
