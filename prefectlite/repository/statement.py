@@ -41,7 +41,7 @@ class Statement:
         return len(self._parameters)
 
     def forget(self, mark: int) -> None:
-        """Drop the values bound since `mark`: the text they were for is not used, and PostgreSQL takes none without a use."""
+        """Drop the values bound since `mark`, whose text is not used after all: PostgreSQL takes none without a use."""
         del self._parameters[mark:]
 
     def alias(self) -> str:
