@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from prefectlite.live.hints import Hint, Message
 from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import POSTGRES
 from prefectlite.repository.postgres_errors import is_final, is_lost, is_out_of_reach, reason
+from prefectlite.repository.postgres_transaction import PostgresTransaction, Statements, storable
 from prefectlite.repository.schema import APPLIED, migrate, missing
 
 T = TypeVar("T")
@@ -33,8 +33,6 @@ PATIENCE = 5.0
 CHANNEL = "prefectlite"
 #: A notice may have less than 8,000 bytes.
 _LONGEST_NOTICE = 7_900
-#: Rows with more characters and bytes than this are not sent as one statement.
-_MOST_AT_ONCE = 8 * 1024 * 1024
 #: One transaction writes at a time, whichever process makes it, as with SQLite: sequence numbers are in the order of
 #: commits, and what a transaction read is still so when it is committed. The number is ours, in every database alike.
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7310302018811814)"
@@ -46,44 +44,6 @@ _SETTINGS = {
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "30s",  # a process that was stopped must not keep all others from writing
 }
-_VALUES = re.compile(r"\bVALUES\s*\(([^()]*)\)")
-
-
-class PostgresTransaction:
-    """Statements on the writing connection."""
-
-    dialect = POSTGRES
-
-    def __init__(self, connection: asyncpg.Connection, over_arrays: dict[str, str]) -> None:
-        self._connection, self._over_arrays = connection, over_arrays
-        self.hints: list[Hint] = []
-
-    async def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        return list(map(tuple, await self._connection.fetch(sql, *map(_storable, params))))
-
-    async def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
-        await self._connection.execute(sql, *map(_storable, params))
-
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """As one statement over arrays where the rows are not too large: a fraction of the work of one per row."""
-        columns = [[_storable(value) for value in column] for column in zip(*rows, strict=True)]
-        if not columns:
-            return
-        if len(columns[0]) == 1:
-            await self._connection.execute(sql, *(column[0] for column in columns))
-        elif not _VALUES.search(sql) or sum(map(_size, columns)) > _MOST_AT_ONCE:
-            await self._connection.executemany(sql, zip(*columns, strict=True))
-        else:
-            await self._connection.execute(await self._for_arrays(sql), *columns)
-
-    def announce(self, hint: Hint) -> None:
-        self.hints.append(hint)
-
-    async def _for_arrays(self, sql: str) -> str:
-        if sql not in self._over_arrays:
-            parameters = (await self._connection.prepare(sql)).get_parameters()
-            self._over_arrays[sql] = _for_arrays(sql, [parameter.name for parameter in parameters])
-        return self._over_arrays[sql]
 
 
 class PostgresDatabase:
@@ -97,7 +57,7 @@ class PostgresDatabase:
         self.sender = new_id()[-12:]
         self._url = url
         self._closed = False
-        self._over_arrays: dict[str, str] = {}  # statements for many rows at once
+        self._statements = Statements()
         self._writing = asyncio.Lock()
         self._writer: asyncpg.Connection | None = None
         self._readers: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
@@ -154,7 +114,7 @@ class PostgresDatabase:
                     reader = await self.connect(default_transaction_read_only="on")
                 assert reader is not None
                 try:
-                    return list(map(tuple, await reader.fetch(sql, *map(_storable, params))))
+                    return list(map(tuple, await reader.fetch(sql, *map(storable, params))))
                 except Exception as error:
                     if not is_out_of_reach(error):
                         raise
@@ -217,9 +177,10 @@ class PostgresDatabase:
                 writer.terminate()  # nothing has been written: once more, on a new connection
 
     async def _transact(self, connection: asyncpg.Connection, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        transaction = PostgresTransaction(connection, self._over_arrays)
+        transaction = PostgresTransaction(connection, self._statements)
         try:
             result = await work(transaction)
+            await transaction.flush()
             outcome = await connection.execute(f"{''.join(map(self._notice, transaction.hints))}COMMIT")
             if outcome != "COMMIT":  # somebody caught the error of a statement: nothing is kept then
                 raise StoreError(f"A transaction in the database {self.place} failed and was rolled back")
@@ -264,24 +225,3 @@ async def _close(connection: asyncpg.Connection | None) -> None:
     if connection is not None:
         with suppress(Exception):  # whatever a lost connection says to that
             await connection.close(timeout=2)
-
-
-def _storable(value: Any) -> Any:
-    # The one character that PostgreSQL does not take, shown as it is in logs.
-    return value.replace("\x00", "␀") if type(value) is str and "\x00" in value else value
-
-
-def _size(column: Sequence[Any]) -> int:
-    return sum(len(value) for value in column if isinstance(value, str | bytes))
-
-
-def _for_arrays(sql: str, types: Sequence[str]) -> str:
-    """`INSERT … VALUES ($1, …) …` as a statement whose parameters are arrays, one per column."""
-    arrays = ", ".join(f"${n}::{name}[]" for n, name in enumerate(types, 1))
-    names = ", ".join(f"c{n}" for n in range(1, len(types) + 1))
-
-    def chosen(match: re.Match[str]) -> str:
-        columns = re.sub(r"\$(\d+)", r"r.c\1", match[1])
-        return f"SELECT {columns} FROM unnest({arrays}) AS r({names})"
-
-    return _VALUES.sub(chosen, sql, count=1)

@@ -105,6 +105,26 @@ def _executing(sql: str) -> Work:
     return work
 
 
+async def test_rows_that_are_sent_together_and_in_turn(database: PostgresDatabase) -> None:
+    flow = "INSERT INTO project (id, name, created, updated, description) VALUES ($1, $2, $3, 0, $4)"
+    counters = "INSERT INTO counter (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
+    async def work(tx: Transaction) -> list[Any]:
+        await tx.executemany(flow, [("1", "a", 1, None), ("2", "b", 2, "it's")])
+        await tx.executemany(counters, [("x", 1), ("y", 2)])
+        await tx.executemany(counters, [("x", 3)])  # after the first, not with it
+        await tx.executemany(flow, [("3", "c", 3, "")])
+        return await tx.fetch("SELECT name, value FROM counter WHERE name <> 'seq' ORDER BY name")
+
+    assert await database.write(work) == [("x", 3), ("y", 2)]
+    assert await database.read("SELECT id, name, created, updated, description FROM project ORDER BY id") == [
+        ("1", "a", 1, 0, None),
+        ("2", "b", 2, 0, "it's"),
+        ("3", "c", 3, 0, ""),
+    ]
+    await database.write(_executing("DELETE FROM counter WHERE name <> 'seq'"))
+
+
 # -- transactions ---------------------------------------------------------------------------------------------------------
 
 
@@ -126,9 +146,9 @@ async def test_a_statement_that_fails_undoes_the_transaction(database: PostgresD
         await database.write(insert("two", "one"))
 
     async def careless(tx: Transaction) -> None:
-        await insert("two")(tx)
+        await tx.execute(MADE, ("two", 0))
         with contextlib.suppress(asyncpg.UniqueViolationError):
-            await insert("one")(tx)
+            await tx.execute(MADE, ("one", 0))
 
     with pytest.raises(StoreError, match="was rolled back"):
         await database.write(careless)

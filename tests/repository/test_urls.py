@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from prefectlite.errors import SettingsError
-from prefectlite.repository.urls import open_database, sqlite_path
+from prefectlite.repository.urls import database_key, open_database, postgres_place, sqlite_path, without_password
 
 
 @pytest.mark.parametrize("url", ["sqlite://:memory:", "sqlite:///:memory:"])
@@ -75,3 +75,41 @@ async def test_a_database_in_memory_leaves_nothing_behind(tmp_path: Path, monkey
         database = await open_database(url)
         await database.aclose()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://ann:s3cret@db.example:6543/flows", "postgresql://db.example:6543/flows"),
+        ("postgres://ann:s3cret@db.example/flows?sslmode=require", "postgresql://db.example:5432/flows"),
+        ("postgresql://ann:p%40ss%2F@[::1]/my%20flows", "postgresql://::1:5432/my flows"),
+        ("postgresql://ann@/flows?host=/run/pg&port=7", "postgresql:///run/pg:7/flows"),
+        ("postgresql://ann:s3cret@host", "postgresql://host:5432/ann"),
+        ("postgresql://", "postgresql://localhost:5432/"),
+    ],
+)
+def test_the_place_of_a_postgresql_database(url: str, place: str) -> None:
+    assert (postgres_place(url), database_key(url)) == (place, place)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:s3/cret@host/flows",
+        "postgresql://ann:12/s3cret@host/flows",
+        "postgresql://ann:s3?cret@host/flows",
+        "postgresql://ann:s3#cret@host/flows",
+        "postgresql://ann@host:s3cret/flows",
+    ],
+)
+def test_a_password_that_is_not_quoted_is_not_shown_either(url: str) -> None:
+    with pytest.raises(SettingsError, match="%2F for /") as caught:
+        postgres_place(url)
+    assert "cret" not in str(caught.value)
+    assert "cret" not in without_password(url) or "@host:" in url
+
+
+def test_urls_as_they_may_be_shown() -> None:
+    assert without_password("postgres://ann:s3cret@host/flows") == "postgres://ann:***@host/flows"
+    assert without_password("postgresql://ann@host:5432/flows") == "postgresql://ann@host:5432/flows"
+    assert without_password("sqlite:///a:b@c.sqlite") == "sqlite:///a:b@c.sqlite"
