@@ -192,6 +192,11 @@ class PostgresServer:
             raise RuntimeError(f"{program} failed: {done.stderr}")
 
 
+def name_in(url: str) -> str:
+    """The database's name in a URL that the server gave."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
 def _in_a_thread(work: Callable[[], T]) -> T:
     """What `work` returns; a test's own event loop may be running in this thread."""
     with ThreadPoolExecutor(1) as pool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,16 @@ def test_a_url_that_names_no_file(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         sqlite_path(url)
     assert str(caught.value) == f"The database URL {url} names no file: write sqlite:///file.sqlite (three slashes)"
+
+
+def test_who_runs_on_sqlite_does_not_load_what_postgresql_needs() -> None:
+    code = (
+        "import sys; from prefectlite import Flow, task\n"
+        "with Flow('f') as flow: task(lambda: 1)()\n"
+        "assert flow.run().is_successful(); print('asyncpg' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False"]
 
 
 @pytest.mark.asyncio
