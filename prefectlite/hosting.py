@@ -21,7 +21,7 @@ from prefectlite.clock import Clock, process_clock
 from prefectlite.contexts import active_session
 from prefectlite.errors import RunInterrupted, UnsupportedLoop
 from prefectlite.kept import kept
-from prefectlite.repository.urls import sqlite_path
+from prefectlite.repository.urls import database_key
 from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
 from prefectlite.workload import Work, begin_work
@@ -188,9 +188,7 @@ def _found(settings: Settings, by_name: bool) -> SessionHost | None:
 
 def _key(settings: Settings) -> str:
     """The database's name, whichever way its URL is written."""
-    url = settings.resolved_database_url()
-    path = sqlite_path(url)
-    return url if path is None else str(path.resolve())
+    return database_key(settings.resolved_database_url())
 
 
 def _begin_anew() -> None:

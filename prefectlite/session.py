@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -25,19 +24,17 @@ from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
-from prefectlite.live.hints import Hint
 from prefectlite.names import run_name
+from prefectlite.orchestrator.company import company_of
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_orders import LocalOrders
 from prefectlite.orchestrator.local_reader import LocalRunReader
-from prefectlite.orchestrator.neighbours import Neighbours
-from prefectlite.orchestrator.owners import Owner
 from prefectlite.records import FlowRow, FlowRunRow, restore_state
 from prefectlite.repository import flows
 from prefectlite.repository.database import Database
 from prefectlite.repository.flows import FlowVersion
-from prefectlite.repository.urls import open_database, sqlite_path
+from prefectlite.repository.urls import open_database
 from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
 from prefectlite.states import State
@@ -55,15 +52,14 @@ _FLOWS_REMEMBERED = 1_000
 class Session:
     """Everything it takes to run flows and to ask about them. Made by `open_session`; lives on one event loop."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock, owner: Owner, path: Path | None) -> None:
-        self.settings, self.database, self.clock, self.owner = settings, database, clock, owner
+    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+        self.settings, self.database, self.clock = settings, database, clock
         self.bus = Bus()
-        self.neighbours = Neighbours(path, owner.id, database, self.bus) if path else None
-        tell = self.neighbours.tell if self.neighbours else _tell_nobody
-        self.orchestrator = LocalOrchestrator(database, self.bus, tell)
-        self.run_log = LocalRunLog(database, self.bus, tell)
+        self.owner, self.neighbours = company_of(database, self.bus)
+        self.orchestrator = LocalOrchestrator(database, self.bus)
+        self.run_log = LocalRunLog(database, self.bus)
         self.client = LocalClient(database, self.orchestrator, clock)
-        self.host = Host(owner.id, self._surroundings())
+        self.host = Host(self.owner.id, self._surroundings())
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 
@@ -164,19 +160,16 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
 
     Raises StoreError if the database cannot be opened.
     """
-    url = settings.resolved_database_url()
-    path = sqlite_path(url)
     try:
-        database = await open_database(url, always_durable=settings.durability == "full")
+        database = await open_database(settings.resolved_database_url(), always_durable=settings.durability == "full")
     except StoreUnavailable as error:
         if settings.database_url:
             raise
         raise NoDataDirectory(
             f"{error}. Set PREFECTLITE_HOME to a directory that can be written to, or database_url to another database"
         ) from error
-    owner = Owner(path.with_name(path.name + ".owners") if path else None)
     try:
-        session = Session(settings, database, clock or process_clock(), owner, path)
+        session = Session(settings, database, clock or process_clock())
         with logging_installed(settings):
             async with asyncio.TaskGroup() as group:
                 writers = [kept(group.create_task(work)) for work in (session.orchestrator.run(), session.run_log.run())]
@@ -195,11 +188,7 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
                     session.orchestrator.aclose()
                     await asyncio.wait(writers)
                     if session.neighbours is not None:
-                        session.neighbours.close()
+                        await session.neighbours.aclose()
+                    session.owner.close()
     finally:
         await database.aclose()
-        owner.close()
-
-
-def _tell_nobody(hint: Hint) -> None:
-    """There is no other process that could see a database in memory."""

@@ -8,7 +8,7 @@ import heapq
 import itertools
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,14 +19,14 @@ from prefectlite.repository.database import Database
 from prefectlite.repository.urls import open_database
 from prefectlite.session import Session, open_session
 from prefectlite.settings import load_settings
+from tests.postgres_server import PostgresServer
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # started in the background by a shell: our children would ignore it, too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell: our children would ignore it, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: The databases that every test of the record runs on. PostgreSQL joins them here.
-DATABASES = ("sqlite memory", "sqlite file")
+#: The databases that every test of the record runs on.
+DATABASES = ("sqlite memory", "sqlite file", "postgres")
 #: The doors that every test of runs goes through. The remote one joins them here.
 ORCHESTRATORS = ("local",)
 
@@ -49,9 +49,26 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECTLITE_API_URL", raising=False)
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; it is started when the first test wants it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = postgres_server.new_database()
+    yield postgres_server.url_of(name)
+    postgres_server.empty(name)
+
+
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database of each kind."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
     return "sqlite://:memory:" if request.param == "sqlite memory" else f"sqlite:///{tmp_path / 'matrix.sqlite'}"
 
 

@@ -24,7 +24,7 @@ async def read_json(database: Database, roots: Mapping[str, Root]) -> bytes:
     if all(isinstance(one, Constant) for one in roots.values()):
         members = (f'"{key}":{one.json}' for key, one in roots.items() if isinstance(one, Constant))
         return f"{{{','.join(members)}}}".encode()
-    compiled = compile_query(roots)
+    compiled = compile_query(roots, database.dialect)
     [[text]] = await database.read(compiled.sql, compiled.parameters)
     return bytes(text, "utf-8")
 

@@ -24,7 +24,7 @@ _CHANGE = (
 )  # fmt: skip
 _LINE = ("seq", "id", "flow_run_id", "task_run_id", "timestamp", "level", "name", "message")
 _FLOW_RUN_CHANGES = """
-SELECT seq, 'flow_run', flow_run_id, NULL, NULL, NULL, version, state, message, timestamp
+SELECT seq, 'flow_run', flow_run_id, NULL, NULL, CAST(NULL AS BIGINT), version, state, message, timestamp
 FROM flow_run_state
 """
 _RUN_CHANGES = f"""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from prefectlite.repository.urls import without_password
 from prefectlite.settings import Settings, default_directory, settings_and_sources, settings_file
 
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/?#\s:]*):[^/?#\s]*@")
@@ -53,7 +54,7 @@ def masked(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [masked(item) for item in value]
     if isinstance(value, str):
-        return _SECRET_IN_QUERY.sub(rf"\1={_MASK}", _PASSWORD_IN_URL.sub(rf"\1:{_MASK}@", value))
+        return _SECRET_IN_QUERY.sub(rf"\1={_MASK}", _PASSWORD_IN_URL.sub(rf"\1:{_MASK}@", without_password(value)))
     return value
 
 

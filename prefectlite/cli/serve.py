@@ -18,6 +18,7 @@ from prefectlite.cli import OPTIONS
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
 from prefectlite.language.graph import Graph
 from prefectlite.registration import register_in
+from prefectlite.repository.urls import without_password
 from prefectlite.runtime import Runtime
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import AnySource, load_flows, source_from_argument
@@ -157,6 +158,6 @@ def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Gra
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"prefectlite {__version__} at http://{shown}:{port}")
-    click.echo(f"  database  {settings.resolved_database_url()}")
+    click.echo(f"  database  {without_password(settings.resolved_database_url())}")
     for flow, source in flows:
         click.echo(f"  flow      {flow.name}  ({source.place})")

@@ -56,7 +56,7 @@ class Batch:
             await transitions.append_task_run_states(tx, self._task_history)
         if self._flow_history:
             await transitions.append_flow_run_states(tx, self._flow_history)
-        self.hint = Hint(first, first + len(self._proposals) - 1, list(self._flow_runs))
+        tx.announce(Hint(first, first + len(self._proposals) - 1, list(self._flow_runs)))
         return self._verdicts, self._events
 
     async def _read(self, tx: Transaction) -> None:

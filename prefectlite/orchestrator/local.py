@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
+from prefectlite.errors import StoreClosed, StoreError
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import Event
-from prefectlite.live.hints import Hint
 from prefectlite.orchestrator.batch import Batch
+from prefectlite.orchestrator.persistence import written
 from prefectlite.repository.database import Database
 from prefectlite.rules.proposals import Proposal, TaskRunProposal, Verdict
 
@@ -19,10 +18,6 @@ NOTE_DELAY = 0.02
 #: More proposals than this are split over several commits, so that nobody waits long behind them.
 BATCH_SIZE = 500
 
-#: Pauses, in seconds, after which a batch is tried again that a database which is locked or full did not take.
-RETRY_DELAYS = (0.05, 0.5, 2.0, 5.0)
-
-_logger = logging.getLogger("prefectlite")
 _Pending = tuple[Proposal, "Answer | None"]
 
 
@@ -37,13 +32,11 @@ class Answer(asyncio.Future[Verdict]):
 class LocalOrchestrator:
     """An Orchestrator over a database of this process. Proposals that arrive together are committed together.
 
-    `tell` takes a hint of every commit, for other processes.
-
     `run()` must be running as a task of its own; it ends, everything committed, after `aclose()`.
     """
 
-    def __init__(self, database: Database, bus: Bus, tell: Callable[[Hint], None]) -> None:
-        self._database, self._bus, self._tell = database, bus, tell
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database, self._bus = database, bus
         self._pending: list[_Pending] = []
         self._wanted = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -101,19 +94,15 @@ class LocalOrchestrator:
                 else:  # one that cannot be written, or is there already, must not take the others with it
                     await self._commit([one], trusting=False)
             return
-        self._tell(batch.hint)
         self._deliver(pending, verdicts, events)
 
     async def _write(self, batch: Batch, durable: bool) -> tuple[list[Verdict], list[Event]]:
         """Write a batch, again and again while the database cannot be used: writing it twice is writing it once."""
-        for delay in RETRY_DELAYS:
-            try:
-                return await self._database.write(batch.apply, durable=durable)
-            except StoreUnavailable as error:
-                _logger.warning("states cannot be written now, and are tried again in %s s: %s", delay, error)
-                await asyncio.sleep(delay)
-                batch.trusting = False  # the commit may have been made all the same
-        return await self._database.write(batch.apply, durable=durable)
+
+        def distrust() -> None:
+            batch.trusting = False  # the commit may have been made all the same
+
+        return await written(self._database, batch.apply, "states", durable=durable, again=distrust)
 
     def _deliver(self, pending: Sequence[_Pending], verdicts: Sequence[Verdict], events: Sequence[Event]) -> None:
         self._bus.publish(events)

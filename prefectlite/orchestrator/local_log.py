@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
 
+from prefectlite.errors import StoreError
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import LogLine
-from prefectlite.live.hints import Hint
+from prefectlite.orchestrator.persistence import written
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.logs import append_lines
@@ -24,8 +24,8 @@ _logger = logging.getLogger("prefectlite.log")
 class LocalRunLog:
     """A RunLog over a database of this process. `run()` must be running as a task of its own."""
 
-    def __init__(self, database: Database, bus: Bus, tell: Callable[[Hint], None]) -> None:
-        self._database, self._bus, self._tell = database, bus, tell
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database, self._bus = database, bus
         self._loop = asyncio.get_running_loop()
         self._lines: list[LogRow] = []
         self._lock = threading.Lock()
@@ -98,7 +98,10 @@ class LocalRunLog:
             return await append_lines(tx, batch)
 
         try:
-            first = await self._database.write(work)
+            first = await written(self._database, work, "log lines")
+        except StoreError as error:
+            _logger.warning("%d log lines could not be written: %s", len(batch), error)
+            return
         except Exception as error:
             if len(batch) == 1:
                 _logger.warning("a log line of flow run %s could not be written: %s", batch[0].flow_run_id, error)
@@ -106,6 +109,4 @@ class LocalRunLog:
             for line in batch:  # one line that cannot be written must not take the others with it
                 await self._write_batch([line])
             return
-        run_ids = list({line.flow_run_id for line in batch})
-        self._tell(Hint(first, first + len(batch) - 1, run_ids, logs=True))
         self._bus.publish(LogLine(first + n, line) for n, line in enumerate(batch))

@@ -1,7 +1,6 @@
 """Processes that share one SQLite file hear of each other's commits at once, over local sockets; nobody polls.
 
-Each has a datagram socket in a directory that belongs to the file and the user. What is told are hints; who listens to
-something reads it from the record. A hint that is lost costs liveness, not truth.
+Each has a datagram socket in a directory that belongs to the file and the user.
 """
 
 from __future__ import annotations
@@ -18,31 +17,25 @@ from pathlib import Path
 import msgspec
 
 from prefectlite.live.bus import Bus
-from prefectlite.live.events import Event
 from prefectlite.live.hints import Hint, Message, merged
-from prefectlite.repository import news
+from prefectlite.orchestrator.hearsay import MOST_HINTS, Hearsay
 from prefectlite.repository.database import Database
 
 #: Seconds for which hints are gathered before they are sent.
 GATHER = 0.02
-#: Hints kept for a neighbour that does not read; then the oldest go.
-MOST_HINTS = 1_000
 _LARGEST = 128 * 1024
 _decoder = msgspec.msgpack.Decoder(Message)
 
 
-class Neighbours:
+class SocketNeighbours(Hearsay):
     """The other processes that use the database file `path`. On machines without local sockets there are none."""
 
     def __init__(self, path: Path, owner_id: str, database: Database, bus: Bus) -> None:
         self._directory = _directory_for(path)
         self._name = owner_id.replace("-", "")[-12:]
-        self._database, self._bus = database, bus
+        super().__init__(database, bus)
         self._socket: socket.socket | None = None
         self._known: dict[str, list[Hint]] = {}  # neighbour -> what it has not been told yet
-        self._heard: list[Hint] = []
-        self._arrived = asyncio.Event()
-        self.departed = asyncio.Event()  # set when one is gone; who waits for it clears it
         self._sending: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -57,7 +50,7 @@ class Neighbours:
                 self._known[name] = []
                 self._send_to(name, Message(self._name, greeting=True))
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Say good-bye."""
         if self._socket is None:
             return
@@ -85,30 +78,6 @@ class Neighbours:
             self._known[name] = merged(waiting, hint)[-MOST_HINTS:]
         if self._sending is None:
             self._sending = asyncio.get_running_loop().call_later(GATHER, self._send)
-
-    async def run(self) -> None:
-        """Publish what the others commit to those who listen here, until cancelled."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            hints, self._heard = self._heard, []
-            for hint in hints:
-                self._bus.publish(await self._events(hint))
-
-    async def _events(self, hint: Hint) -> list[Event]:
-        events: list[Event] = []
-        if hint.logs:
-            if self._is_heard("logs", hint):
-                events.extend(await news.log_lines(self._database, hint.first, hint.last))
-            return events
-        events.extend(await news.flow_run_changes(self._database, hint.first, hint.last))
-        if self._is_heard("flow_run", hint):
-            events.extend(await news.task_run_changes(self._database, hint.first, hint.last))
-        return sorted(events, key=lambda event: event.seq)
-
-    def _is_heard(self, topic: str, hint: Hint) -> bool:
-        named = hint.flow_run_ids
-        return not named or any(self._bus.has_listeners((topic, run_id)) for run_id in named)
 
     # -- sockets ----------------------------------------------------------------------------------------------------------
 
@@ -171,9 +140,7 @@ class Neighbours:
                 self.departed.set()
                 continue
             self._known.setdefault(message.sender, [])
-            self._heard = [*self._heard, *message.hints][-MOST_HINTS:]
-            if message.hints:
-                self._arrived.set()
+            self.hear(message.hints)
 
 
 def _directory_for(path: Path) -> Path:

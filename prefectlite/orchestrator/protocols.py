@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -56,4 +57,44 @@ class Orders(Protocol):
 
     async def resumed(self, flow_run_id: str, task_run_id: str) -> int:
         """Return, with the task run's version, when somebody has set a paused task run to go on."""
+        ...
+
+
+class Owner(Protocol):
+    """This process as an executor of the runs in one database."""
+
+    @property
+    def id(self) -> str:
+        """What its runs carry."""
+        ...
+
+    async def is_gone(self, owner: str) -> bool:
+        """Whether the process with the owner id `owner` has ended."""
+        ...
+
+    def close(self) -> None:
+        """Be gone, as others see it."""
+        ...
+
+
+class Neighbours(Protocol):
+    """The other processes that use the same database, and what they commit."""
+
+    departed: asyncio.Event
+
+    @property
+    def names(self) -> list[str]:
+        """Who is there, as far as is known."""
+        ...
+
+    async def open(self) -> None:
+        """Listen, and be there."""
+        ...
+
+    async def run(self) -> None:
+        """Publish what the others commit to those who listen here, until cancelled."""
+        ...
+
+    async def aclose(self) -> None:
+        """Say good-bye."""
         ...

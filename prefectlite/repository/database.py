@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from prefectlite.live.hints import Hint
+from prefectlite.repository.dialect import Dialect
+
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
 class Transaction(Protocol):
     """Statements that become visible together or not at all. SQL has `$1…$n` for its parameters."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the database says what databases say differently."""
+        ...
 
     async def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """All rows of one statement."""
@@ -22,6 +30,10 @@ class Transaction(Protocol):
 
     async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement once per row."""
+        ...
+
+    def announce(self, hint: Hint) -> None:
+        """Let the other processes that use the database know where there is something new, once it is committed."""
         ...
 
 
@@ -43,6 +55,16 @@ class Writable(Protocol):
 
 class Database(Writable, Protocol):
     """One open database."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the database says what databases say differently."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The database's name in messages, without a password."""
+        ...
 
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """All rows of a statement that only reads, from the last committed state."""

@@ -1,9 +1,11 @@
-"""The few words in which the databases differ when they answer a query with JSON."""
+"""The few words in which the databases differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
+
+import msgspec
 
 from prefectlite.repository.tables import Kind
 
@@ -28,6 +30,14 @@ class Dialect(Protocol):
         """
         ...
 
+    def among(self, column: str, place: str) -> str:
+        """Whether `column` is one of the texts in the list (made by `listed`) that the placeholder `place` stands for."""
+        ...
+
+    def listed(self, values: Iterable[str]) -> Any:
+        """One parameter that holds all `values`."""
+        ...
+
 
 class SqliteDialect:
     """SQLite from 3.37 on. Letter case is ignored for ASCII only, which is what SQLite's LIKE knows."""
@@ -48,14 +58,48 @@ class SqliteDialect:
 
     def like(self, column: str, pattern: str, bind: Callable[[Any], str], *, any_case: bool) -> str:
         if any_case:
-            dangling = (len(pattern) - len(pattern.rstrip("\\"))) % 2 == 1  # nothing follows: it means itself
-            return rf"{column} LIKE {bind(pattern + chr(92) * dangling)} ESCAPE '\'"
+            return rf"{column} LIKE {bind(_closed(pattern))} ESCAPE '\'"
         # SQLite's LIKE ignores case and can only be told otherwise for the whole connection; GLOB does not.
         return f"{column} GLOB {bind(_glob(pattern))}"
+
+    def among(self, column: str, place: str) -> str:
+        return f"{column} IN (SELECT value FROM json_each({place}))"
+
+    def listed(self, values: Iterable[str]) -> str:
+        return msgspec.json.encode(list(values)).decode()
+
+
+class PostgresDialect:
+    """PostgreSQL. Texts have the collation "C" there, so that order, and letter case in ILIKE, are as in SQLite."""
+
+    def json(self, kind: Kind, column: str) -> str:
+        if kind is Kind.TIME:
+            return _postgres_time(column)
+        if kind is Kind.DURATION:
+            return _postgres_duration(column)
+        if kind is Kind.BOOL:
+            return f"CASE WHEN {column} <> 0 THEN 'true' WHEN {column} = 0 THEN 'false' ELSE 'null' END"
+        if kind is Kind.JSON:
+            return f"COALESCE({column}, 'null')"
+        return f"COALESCE(to_json({column})::text, 'null')"
+
+    def gather(self, expression: str) -> str:
+        return f"string_agg({expression}, ',')"
+
+    def like(self, column: str, pattern: str, bind: Callable[[Any], str], *, any_case: bool) -> str:
+        return f"{column} {'ILIKE' if any_case else 'LIKE'} {bind(_closed(pattern))}"
+
+    def among(self, column: str, place: str) -> str:
+        return f"{column} = ANY({place}::text[])"
+
+    def listed(self, values: Iterable[str]) -> list[str]:
+        return list(values)
 
 
 #: The embedded database.
 SQLITE: Dialect = SqliteDialect()
+#: The one that several machines can share.
+POSTGRES: Dialect = PostgresDialect()
 
 
 def _sqlite_time(column: str) -> str:
@@ -91,3 +135,27 @@ def _glob(pattern: str) -> str:
     if escaped:
         out.append("\\")
     return "".join(out)
+
+
+def _closed(pattern: str) -> str:
+    """The LIKE pattern with a backslash at its end, which nothing follows, meaning itself."""
+    dangling = (len(pattern) - len(pattern.rstrip("\\"))) % 2 == 1
+    return pattern + "\\" * dangling
+
+
+def _postgres_time(column: str) -> str:
+    # Seconds and the rest apart: an interval is multiplied as a float, which is exact for either of them.
+    moment = (
+        f"timestamp 'epoch' + ({column} / {_SECOND}) * interval '1 second'"
+        f" + ({column} % {_SECOND}) * interval '1 microsecond'"
+    )
+    return f"""COALESCE('"' || to_char({moment}, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') || '"', 'null')"""
+
+
+def _postgres_duration(column: str) -> str:
+    size = f"abs({column})"
+    hours = f"to_char({size} / 3600000000, 'FM9999999900')"
+    rest = f"to_char({size} / 60000000 % 60, 'FM00') || ':' || to_char({size} / {_SECOND} % 60, 'FM00')"
+    fraction = f"CASE WHEN {size} % {_SECOND} <> 0 THEN '.' || to_char({size} % {_SECOND}, 'FM000000') ELSE '' END"
+    sign = f"CASE WHEN {column} < 0 THEN '-' ELSE '' END"
+    return f"""COALESCE('"' || {sign} || {hours} || ':' || {rest} || {fraction} || '"', 'null')"""

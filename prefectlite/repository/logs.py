@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prefectlite.live.hints import Hint
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.sequence import take_sequence
@@ -22,4 +23,5 @@ async def append_lines(tx: Transaction, lines: Sequence[LogRow]) -> int:
         for n, line in enumerate(lines)
     ]
     await tx.executemany(_LINE, rows)
+    tx.announce(Hint(first, first + len(lines) - 1, list({line.flow_run_id for line in lines}), logs=True))
     return first

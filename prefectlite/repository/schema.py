@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
 
 import msgspec
 
 from prefectlite.errors import SchemaTooNew, StoreError
-from prefectlite.repository.database import Transaction, Writable
+from prefectlite.repository.database import Row, Transaction, Writable
 
 _MEMO = "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL)"
+#: What `missing` wants to know.
+APPLIED = "SELECT number, digest FROM migration ORDER BY number"
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -30,8 +32,9 @@ class Migration(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def statements(self, types: Mapping[str, str]) -> list[str]:
-        """The statements, with the database's own words for the types."""
-        code = re.sub(r"--.*", "", Template(self.text).substitute(types))
+        """The statements, with the database's own words for the types; `types` may have others for TEXT and INTEGER, too."""
+        plain = re.sub(r"\b(?:TEXT|INTEGER)\b", lambda word: types.get(word[0], word[0]), re.sub(r"--.*", "", self.text))
+        code = Template(plain).substitute(types)
         return [statement.strip() for statement in code.split(";\n") if statement.strip()]
 
 
@@ -43,28 +46,32 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(sorted(known, key=lambda migration: migration.number))
 
 
+def missing(applied: Sequence[Row], place: str) -> list[Migration]:
+    """The migrations that the database at `place` does not have yet. Raises as `migrate` does."""
+    known = migrations()
+    digests: dict[int, str] = dict(applied)
+    if (newest := max(digests, default=0)) > known[-1].number:
+        raise SchemaTooNew(
+            f"The database {place} has schema {newest}, and this prefectlite knows {known[-1].number}:"
+            " use the newer prefectlite that wrote it, or another database"
+        )
+    for migration in known:
+        if digests.get(migration.number, migration.digest) != migration.digest:
+            raise StoreError(
+                f"The database {place} was made with another text of migration {migration.number} ({migration.name})"
+            )
+    return [migration for migration in known if migration.number not in digests]
+
+
 async def migrate(database: Writable, types: Mapping[str, str], place: str) -> None:
     """Bring the database at `place` to the newest schema; several processes may try at once.
 
     Raises SchemaTooNew if a newer prefectlite wrote it, StoreError if a migration it was made with has been edited since.
     """
-    known = migrations()
 
     async def work(tx: Transaction) -> None:
         await tx.execute(_MEMO)
-        applied: dict[int, str] = dict(await tx.fetch("SELECT number, digest FROM migration ORDER BY number"))
-        if (newest := max(applied, default=0)) > known[-1].number:
-            raise SchemaTooNew(
-                f"The database {place} has schema {newest}, and this prefectlite knows {known[-1].number}:"
-                " use the newer prefectlite that wrote it, or another database"
-            )
-        for migration in known:
-            if migration.number in applied:
-                if applied[migration.number] != migration.digest:
-                    raise StoreError(
-                        f"The database {place} was made with another text of migration {migration.number} ({migration.name})"
-                    )
-                continue
+        for migration in missing(await tx.fetch(APPLIED), place):
             for statement in migration.statements(types):
                 await tx.execute(statement)
             await tx.execute(

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
+from prefectlite.live.hints import Hint
 from prefectlite.repository.database import Row, Transaction
+from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
 from prefectlite.repository.schema import migrate
 
@@ -62,8 +64,11 @@ async def _connected(connector: Callable[[], sqlite3.Connection]) -> _Connection
 class SqliteTransaction:
     """Statements on the writing connection, on its thread: none of these ever suspends."""
 
+    dialect = SQLITE
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.hints: list[Hint] = []
 
     async def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self._connection.execute(_to_sqlite(sql), params).fetchall()
@@ -74,9 +79,14 @@ class SqliteTransaction:
     async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self._connection.executemany(_to_sqlite(sql), rows)
 
+    def announce(self, hint: Hint) -> None:
+        self.hints.append(hint)
+
 
 class SqliteDatabase:
     """One SQLite file, or a database in memory. Made by `open_sqlite`."""
+
+    dialect = SQLITE
 
     def __init__(self, path: Path | None, *, always_durable: bool = False, memory_uri: str | None = None) -> None:
         self.path, self._memory_uri = path, memory_uri
@@ -89,6 +99,8 @@ class SqliteDatabase:
         self._unsynced = False  # whether a power cut would lose a commit
         self._sync_timer: asyncio.TimerHandle | None = None
         self._sync_task: asyncio.Task[None] | None = None
+        #: What passes on what transactions announce.
+        self.announced: Callable[[Hint], None] | None = None
 
     async def open(self) -> None:
         """Connect and bring the schema up to date. Raises StoreUnavailable or SchemaTooNew, naming the file."""
@@ -113,7 +125,11 @@ class SqliteDatabase:
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
         with self._errors_translated():
-            result: T = await self._open_writer().run(self._transact, work, durable)
+            result: T
+            result, hints = await self._open_writer().run(self._transact, work, durable)
+        if self.announced is not None:
+            for hint in hints:
+                self.announced(hint)
         if self._unsynced and self._sync_timer is None:
             self._sync_timer = asyncio.get_running_loop().call_later(SYNC_INTERVAL, self._begin_sync)
         return result
@@ -203,7 +219,9 @@ class SqliteDatabase:
         connection.execute("PRAGMA query_only=ON")
         return connection
 
-    def _transact(self, connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]], durable: bool) -> T:
+    def _transact(
+        self, connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]], durable: bool
+    ) -> tuple[T, list[Hint]]:
         if self._lock is None:
             return _run_transaction(connection, work)
         now = time.monotonic()
@@ -222,16 +240,17 @@ class SqliteDatabase:
             return result
 
 
-def _run_transaction(connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]]) -> T:
+def _run_transaction(connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]]) -> tuple[T, list[Hint]]:
     connection.execute("BEGIN IMMEDIATE")
+    transaction = SqliteTransaction(connection)
     try:
-        result = _run_to_end(work(SqliteTransaction(connection)))
+        result = _run_to_end(work(transaction))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return result
+    return result, transaction.hints
 
 
 def _run_to_end(work: Awaitable[T]) -> T:
@@ -249,7 +268,7 @@ def make_schema(connection: sqlite3.Connection) -> None:
 
     class Here:
         async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
-            return _run_transaction(connection, work)
+            return _run_transaction(connection, work)[0]
 
     _run_to_end(migrate(Here(), TYPES, "in memory"))
 

@@ -36,6 +36,14 @@ class Statement:
         self._parameters.append(value)
         return f"${len(self._parameters)}"
 
+    def mark(self) -> int:
+        """Where the values stand now, for `forget`."""
+        return len(self._parameters)
+
+    def forget(self, mark: int) -> None:
+        """Drop the values bound since `mark`, whose text is not used after all: PostgreSQL takes none without a use."""
+        del self._parameters[mark:]
+
     def alias(self) -> str:
         """A name for a table that no other part of the text uses."""
         self._aliases += 1

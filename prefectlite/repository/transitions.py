@@ -14,12 +14,8 @@ from prefectlite.rules.proposals import FlowRunCreation, TaskRunProposal
 from prefectlite.rules.task_runs import TaskRunSnapshot
 
 # The id of the state a run is in is that of the proposal which brought it there: a repeated proposal is known by it.
-_FLOW_RUNS = """
-SELECT id, version, state, owner, lease_epoch, state_id FROM flow_run WHERE id IN (SELECT value FROM json_each($1))
-"""
-_TASK_RUNS = """
-SELECT id, version, state, state_id FROM task_run WHERE id IN (SELECT value FROM json_each($1))
-"""
+_FLOW_RUNS = "SELECT id, version, state, owner, lease_epoch, state_id FROM flow_run WHERE "
+_TASK_RUNS = "SELECT id, version, state, state_id FROM task_run WHERE "
 _CREATE_FLOW_RUN = """
 INSERT INTO flow_run (id, flow_id, name, parameters, context, labels, scheduled_start_time, idempotency_key,
     owner, version, state, state_id, state_timestamp, state_message, state_start_time, state_details, created, updated)
@@ -58,13 +54,13 @@ ON CONFLICT (task_run_id) DO UPDATE SET encoding = excluded.encoding, data = exc
 
 async def flow_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, FlowRunSnapshot]:
     """The flow runs with these ids that exist, by id."""
-    rows = await tx.fetch(_FLOW_RUNS, (_json_list(ids),))
+    rows = await tx.fetch(_FLOW_RUNS + tx.dialect.among("id", "$1"), (tx.dialect.listed(ids),))
     return {row[0]: FlowRunSnapshot(*row[1:]) for row in rows}
 
 
 async def task_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, TaskRunSnapshot]:
     """The task runs with these ids that exist, by id."""
-    rows = await tx.fetch(_TASK_RUNS, (_json_list(ids),))
+    rows = await tx.fetch(_TASK_RUNS + tx.dialect.among("id", "$1"), (tx.dialect.listed(ids),))
     return {row[0]: TaskRunSnapshot(*row[1:]) for row in rows}
 
 
@@ -146,7 +142,3 @@ def _state_columns(s: StateRecord) -> tuple[Any, ...]:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _json_list(values: Iterable[str]) -> str:
-    return _json(list(values))

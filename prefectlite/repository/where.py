@@ -102,6 +102,7 @@ def _list(statement: Statement, table: Table, value: Any, alias: str, name: str,
     items = [value] if isinstance(value, Mapping) else value
     if not isinstance(items, Sequence) or isinstance(items, str):
         raise BadRequest(f"{path}: a list of conditions is expected")
+    mark = statement.mark()
     parts = [
         condition(statement, table, _mapping(item, f"{path}[{i}]"), alias, f"{path}[{i}]", depth + 1)
         for i, item in enumerate(items)
@@ -110,6 +111,7 @@ def _list(statement: Statement, table: Table, value: Any, alias: str, name: str,
     if name == "_and":
         return _all(known)
     if len(known) < len(parts):
+        statement.forget(mark)
         return None
     return joined([f"({part})" for part in known], "OR") if known else FALSE
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -26,7 +25,7 @@ class Rescuer:
     async def rescue(self) -> None:
         """Take up what is interrupted now."""
         for run_id, owner in await runs.owned_runs(self._session.database):
-            if await asyncio.to_thread(self._session.owner.is_gone, owner):
+            if await self._session.owner.is_gone(owner):
                 _logger.warning("flow run %s was interrupted and is taken up where it stopped", run_id)
                 self._begin(self._agent.execute(run_id, takeover_from=owner))
 

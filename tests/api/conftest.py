@@ -38,10 +38,16 @@ with Flow("other") as other:
     double(Parameter("number"))
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def api_database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of each kind: whether SQLite has it in a file makes no difference to the API."""
+    return "sqlite://:memory:" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+
 @pytest_asyncio.fixture
-async def runtime() -> AsyncIterator[Runtime]:
+async def runtime(api_database_url: str) -> AsyncIterator[Runtime]:
     """A Runtime that knows two flows and executes nothing by itself."""
-    async with Runtime([doubling, other], database_url="sqlite://:memory:", agent=False) as runtime:
+    async with Runtime([doubling, other], database_url=api_database_url, agent=False) as runtime:
         yield runtime
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
+import asyncpg
 import msgspec
 
+from prefectlite.repository.dialect import POSTGRES, SQLITE
 from prefectlite.repository.schema import migrations
 from prefectlite.repository.sqlite import TYPES
 from prefectlite.repository.statement import Compiled
@@ -127,23 +131,93 @@ def rows() -> Rows:
     return {"project": projects, "flow": flows, "task": tasks, "flow_run": runs, "task_run": task_runs, "log": logs}
 
 
-def database() -> sqlite3.Connection:
+class SqliteSample:
     """The sample in a new database in memory."""
-    connection = sqlite3.connect(":memory:")
-    for migration in migrations():
-        for statement in migration.statements(TYPES):
-            connection.execute(statement)
-    for table, content in rows().items():
-        for row in content:
-            places = ", ".join("?" * len(row))
-            connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
-    connection.commit()
-    return connection
+
+    dialect = SQLITE
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:")
+        for migration in migrations():
+            for statement in migration.statements(TYPES):
+                self._connection.execute(statement)
+        self.execute_all(_inserts())
+        self._connection.commit()
+
+    def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(re.sub(r"\$(\d+)", r"?\1", sql), parameters).fetchall()
+
+    def execute_all(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        for sql, parameters in statements:
+            self.fetch(sql, *parameters)
+
+    def plan(self, compiled: Compiled) -> list[str]:
+        """How the database goes about it, line by line."""
+        return [row[3] for row in self.fetch(f"EXPLAIN QUERY PLAN {compiled.sql}", *compiled.parameters)]
+
+    def rollback(self) -> None:
+        """Undo what was changed since the sample was made."""
+        self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
-def answer(connection: sqlite3.Connection, compiled: Compiled) -> Any:
+class PostgresSample:
+    """The sample in the database at `url`, which is empty."""
+
+    dialect = POSTGRES
+
+    def __init__(self, url: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._connection = self._loop.run_until_complete(asyncpg.connect(url))
+        self.execute_all([("BEGIN", ()), *_inserts(), ("SAVEPOINT made", ())])
+
+    def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        try:
+            return [tuple(row) for row in self._loop.run_until_complete(self._connection.fetch(sql, *parameters))]
+        except asyncpg.PostgresError:
+            self.rollback()
+            raise
+
+    def execute_all(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        async def execute() -> None:
+            for sql, parameters in statements:
+                await self._connection.execute(sql, *parameters)
+
+        self._loop.run_until_complete(execute())
+
+    def plan(self, compiled: Compiled) -> list[str]:
+        """How the database would go about it if the sample were large, line by line."""
+        self.fetch("SET LOCAL enable_seqscan = off")
+        return [row[0] for row in self.fetch(f"EXPLAIN {compiled.sql}", *compiled.parameters)]
+
+    def rollback(self) -> None:
+        """Undo what was changed since the sample was made."""
+        self.execute_all([("ROLLBACK TO SAVEPOINT made", ())])
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._connection.close())
+        self._loop.close()
+
+
+Sample = SqliteSample | PostgresSample
+
+
+def answer(sample: Sample, compiled: Compiled) -> Any:
     """What the database answers, decoded; exactly one row of one text."""
-    found = connection.execute(re.sub(r"\$(\d+)", r"?\1", compiled.sql), compiled.parameters).fetchall()
+    found = sample.fetch(compiled.sql, *compiled.parameters)
     assert len(found) == 1
     assert len(found[0]) == 1
     return msgspec.json.decode(found[0][0])
+
+
+def _inserts() -> list[tuple[str, tuple[Any, ...]]]:
+    return [
+        (
+            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(f'${n + 1}' for n in range(len(row)))})",
+            (*row.values(),),
+        )
+        for table, content in rows().items()
+        for row in content
+    ]

@@ -187,7 +187,7 @@ async def test_flows_of_one_name_in_two_projects_are_two_flows(database: Databas
     neither = await save(database, version(flow(4)))
     assert [one.version, other.version, neither.version] == [1, 1, 1]
     assert len({await group_of(database, row) for row in (one, other, neither)}) == 3
-    assert await database.read("SELECT count(*) FROM flow WHERE archived") == [(0,)]
+    assert await database.read("SELECT count(*) FROM flow WHERE archived = 1") == [(0,)]
 
 
 @pytest.mark.asyncio

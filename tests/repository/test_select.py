@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,20 +28,14 @@ from prefectlite.repository.selection import (
 )
 from prefectlite.repository.tables import TABLES, Kind
 from tests.repository import sample_rows
+from tests.repository.sample_rows import Sample
 
 ROWS = sample_rows.rows()
 uid = sample_rows.uid
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[sqlite3.Connection]:
-    connection = sample_rows.database()
-    yield connection
-    connection.close()
-
-
-def ask(database: sqlite3.Connection, root: Root) -> Any:
-    return sample_rows.answer(database, compile_root(root))
+def ask(sample: Sample, root: Root) -> Any:
+    return sample_rows.answer(sample, compile_root(root, sample.dialect))
 
 
 def columns(*names: str) -> dict[str, Any]:
@@ -100,7 +93,7 @@ QUESTIONS = st.sampled_from(sorted(PATHS)).flatmap(
 @settings(max_examples=200, deadline=None)
 @given(QUESTIONS, st.one_of(st.none(), st.integers(0, 40)), st.one_of(st.none(), st.integers(0, 40)))
 def test_order_and_page_are_those_of_python(
-    database: sqlite3.Connection, question: tuple[str, list[Any]], limit: int | None, offset: int | None
+    sample: Sample, question: tuple[str, list[Any]], limit: int | None, offset: int | None
 ) -> None:
     table, terms = question
     key = TABLES[table].key
@@ -108,25 +101,24 @@ def test_order_and_page_are_those_of_python(
     last = order[-1].direction.split("_")[0] if order else "asc"
     everything = sorted_rows(table, ROWS[table], [*order, Order((key,), last)])
     expected = [row[key] for row in everything][offset or 0 :][: limit if limit is not None else None]
-    answered = ask(database, Selection(table, columns(key), None, order, limit, offset))
+    answered = ask(sample, Selection(table, columns(key), None, order, limit, offset))
     if order or limit is not None or offset is not None:
         assert [row[key] for row in answered] == expected
     else:
         assert sorted(row[key] for row in answered) == sorted(expected)
 
 
-def test_an_index_serves_the_order(database: sqlite3.Connection) -> None:
+def test_an_index_serves_the_order(sample: Sample) -> None:
     order = [Order(("scheduled_start_time",), "desc")]
-    compiled = compile_root(Selection("flow_run", columns("id"), None, order, 5))
-    sql = compiled.sql.replace("$", "?")
-    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", compiled.parameters)]
+    compiled = compile_root(Selection("flow_run", columns("id"), None, order, 5), sample.dialect)
+    plan = sample.plan(compiled)
     assert any("flow_run_by_scheduled" in line for line in plan)
     assert "USE TEMP B-TREE FOR ORDER BY" not in plan
 
 
-def test_rows_have_a_most(database: sqlite3.Connection) -> None:
-    compiled = compile_root(Selection("flow_run", columns("id")), max_rows=5)
-    assert len(sample_rows.answer(database, compiled)) == 5
+def test_rows_have_a_most(sample: Sample) -> None:
+    compiled = compile_root(Selection("flow_run", columns("id")), sample.dialect, max_rows=5)
+    assert len(sample_rows.answer(sample, compiled)) == 5
     with pytest.raises(BadRequest, match="limit: at most 10,000 rows"):
         compile_root(Selection("flow_run", columns("id"), limit=10_001))
 
@@ -141,47 +133,47 @@ def outside(kind: Kind, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("table", sorted(ROWS))
-def test_every_column_is_written(database: sqlite3.Connection, table: str) -> None:
+def test_every_column_is_written(sample: Sample, table: str) -> None:
     kinds = {name: kind for name, kind in TABLES[table].columns.items() if kind not in (Kind.JSON, Kind.DURATION)}
     order = [Order((TABLES[table].key,), "asc")]
-    answered = ask(database, Selection(table, columns(*kinds), order_by=order))
+    answered = ask(sample, Selection(table, columns(*kinds), order_by=order))
     assert answered == [{name: outside(kind, row[name]) for name, kind in kinds.items()} for row in ROWS[table]]
 
 
-def test_json_is_json(database: sqlite3.Connection) -> None:
-    flow = ask(database, Selection("flow", columns("parameters", "storage"), key=uid(10)))
+def test_json_is_json(sample: Sample) -> None:
+    flow = ask(sample, Selection("flow", columns("parameters", "storage"), key=uid(10)))
     assert flow == {"parameters": {"a": [1, None, "ü"]}, "storage": None}
 
 
-def test_durations(database: sqlite3.Connection) -> None:
+def test_durations(sample: Sample) -> None:
     order = [Order(("max_retries",), "asc")]
-    tasks = ask(database, Selection("task", columns("retry_delay"), order_by=order))
+    tasks = ask(sample, Selection("task", columns("retry_delay"), order_by=order))
     assert [t["retry_delay"] for t in tasks] == [None, "00:00:05", "25:01:01.500000", "-00:00:01", "100:00:00"]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31, 23, 59, 59), timezones=st.just(UTC)))
-def test_moments_of_all_years(database: sqlite3.Connection, moment: datetime) -> None:
-    database.execute("UPDATE project SET updated = ? WHERE id = ?", (to_micros(moment), uid(2)))
-    project = ask(database, Selection("project", columns("updated"), key=uid(2)))
-    database.rollback()  # the other tests ask the same database
+def test_moments_of_all_years(sample: Sample, moment: datetime) -> None:
+    sample.fetch("UPDATE project SET updated = $1 WHERE id = $2", to_micros(moment), uid(2))
+    project = ask(sample, Selection("project", columns("updated"), key=uid(2)))
+    sample.rollback()  # the other tests ask the same database
     assert datetime.fromisoformat(project["updated"]) == moment
     assert project["updated"] == moment.isoformat(timespec="microseconds")
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
-def test_text_comes_back_as_it_was(database: sqlite3.Connection, text: str) -> None:
-    database.execute("UPDATE project SET description = ? WHERE id = ?", (text, uid(2)))
-    project = ask(database, Selection("project", columns("description"), key=uid(2)))
-    database.rollback()
+def test_text_comes_back_as_it_was(sample: Sample, text: str) -> None:
+    sample.fetch("UPDATE project SET description = $1 WHERE id = $2", text, uid(2))
+    project = ask(sample, Selection("project", columns("description"), key=uid(2)))
+    sample.rollback()
     assert project["description"] == text
 
 
 # -- relations and counts -----------------------------------------------------------------------------------------------
 
 
-def test_relations_nest_with_their_own_questions(database: sqlite3.Connection) -> None:
+def test_relations_nest_with_their_own_questions(sample: Sample) -> None:
     runs = Selection(
         "task_run",
         {"i": Column("map_index"), "of": Related("task", Selection("task", {"s": Column("slug")}))},
@@ -217,40 +209,41 @@ def test_relations_nest_with_their_own_questions(database: sqlite3.Connection) -
                 "flow": {"p": project and {"name": project}},
             }
         )
-    assert ask(database, root) == expected
+    assert ask(sample, root) == expected
 
 
-def test_the_same_relation_twice_under_two_names(database: sqlite3.Connection) -> None:
+def test_the_same_relation_twice_under_two_names(sample: Sample) -> None:
     def flows(where: dict[str, Any]) -> Related:
         return Related("flow_runs", Aggregate("flow_run", {"aggregate": Group({"count": Count(), "n": Count()})}, where))
 
     root = Selection(
         "flow", {"a": flows({"state": {"_eq": "Running"}}), "b": flows({"state": {"_eq": "Failed"}})}, key=uid(10)
     )
-    assert ask(database, root) == {
+    assert ask(sample, root) == {
         "a": {"aggregate": {"count": 4, "n": 4}},
         "b": {"aggregate": {"count": 0, "n": 0}},
     }
 
 
-def test_names_without_columns(database: sqlite3.Connection) -> None:
+def test_names_without_columns(sample: Sample) -> None:
     only = {"__typename": Constant('"project"')}
-    assert ask(database, Selection("project", only)) == [{"__typename": "project"}] * 2
-    assert ask(database, Selection("project", only, key=uid(999))) is None
+    assert ask(sample, Selection("project", only)) == [{"__typename": "project"}] * 2
+    assert ask(sample, Selection("project", only, key=uid(999))) is None
     nested = Selection("flow", {"project": Related("project", Selection("project", only))}, key=uid(12))
-    assert ask(database, nested) == {"project": None}
+    assert ask(sample, nested) == {"project": None}
 
 
-def test_roots_are_answered_together(database: sqlite3.Connection) -> None:
+def test_roots_are_answered_together(sample: Sample) -> None:
     compiled = compile_query(
         {
             "n": Aggregate("flow_run", {"aggregate": Group({"count": Count()})}, {"state": {"_eq": "Failed"}}),
             "hello": Constant('"it\'s"'),
             "one": Selection("project", columns("name"), key=uid(1)),
             "none": Selection("flow", columns("id"), limit=0),
-        }
+        },
+        sample.dialect,
     )
-    assert sample_rows.answer(database, compiled) == {
+    assert sample_rows.answer(sample, compiled) == {
         "n": {"aggregate": {"count": 4}},
         "hello": "it's",
         "one": {"name": "Alpha"},
@@ -258,7 +251,7 @@ def test_roots_are_answered_together(database: sqlite3.Connection) -> None:
     }
 
 
-def test_counts_by_task_and_state(database: sqlite3.Connection) -> None:
+def test_counts_by_task_and_state(sample: Sample) -> None:
     fields = {"task": Column("task_id"), "state": Column("state"), "n": Column("count"), "__typename": Constant('"c"')}
     expected: dict[tuple[str, str], int] = {}
     for run in ROWS["task_run"]:
@@ -266,15 +259,15 @@ def test_counts_by_task_and_state(database: sqlite3.Connection) -> None:
         if run["flow_run_id"] == uid(202) and (run["map_index"] >= 0 or not mapped):
             place = (run["task_id"], run["state"])
             expected[place] = expected.get(place, 0) + 1
-    answered = ask(database, TaskRunCounts(uid(202), fields))
+    answered = ask(sample, TaskRunCounts(uid(202), fields))
     assert {(c["task"], c["state"]): c["n"] for c in answered} == expected
     assert not any(run["task"] == uid(102) and run["n"] > 1 for run in answered)
 
 
-def test_five_hundred_fields_stay_below_the_depth_sqlite_knows(database: sqlite3.Connection) -> None:
+def test_five_hundred_fields_stay_below_the_depth_sqlite_knows(sample: Sample) -> None:
     inner = Related("flow", Selection("flow", {f"f{n}": Column("name") for n in range(500)}))
     root = Selection("flow_run", {f"c{n}": Column("created") for n in range(500)} | {"flow": inner}, limit=1)
-    assert len(ask(database, root)[0]["flow"]) == 500
+    assert len(ask(sample, root)[0]["flow"]) == 500
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,13 @@ async def file(path: Path) -> AsyncIterator[SqliteDatabase]:
     await opened.aclose()
 
 
-@pytest_asyncio.fixture
-async def any_database(database: Database) -> Database:
-    """An open database of each kind, with a table to play with."""
-    await toys(database)
-    return database
+@pytest_asyncio.fixture(params=["memory", "file"])
+async def any_database(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Database]:
+    """An open database of each kind that SQLite has, with a table to play with."""
+    opened = await open_sqlite(None if request.param == "memory" else path)
+    await toys(opened)
+    yield opened
+    await opened.aclose()
 
 
 async def toys(database: Database) -> None:

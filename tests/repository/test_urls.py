@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from prefectlite.errors import SettingsError
-from prefectlite.repository.urls import open_database, sqlite_path
+from prefectlite.repository.urls import database_key, open_database, postgres_place, sqlite_path, without_password
 
 
 @pytest.mark.parametrize("url", ["sqlite://:memory:", "sqlite:///:memory:"])
@@ -57,6 +59,16 @@ def test_a_url_that_names_no_file(url: str) -> None:
     assert str(caught.value) == f"The database URL {url} names no file: write sqlite:///file.sqlite (three slashes)"
 
 
+def test_who_runs_on_sqlite_does_not_load_what_postgresql_needs() -> None:
+    code = (
+        "import sys; from prefectlite import Flow, task\n"
+        "with Flow('f') as flow: task(lambda: 1)()\n"
+        "assert flow.run().is_successful(); print('asyncpg' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False"]
+
+
 @pytest.mark.asyncio
 async def test_opening_makes_the_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deep" / "ü.sqlite"
@@ -75,3 +87,41 @@ async def test_a_database_in_memory_leaves_nothing_behind(tmp_path: Path, monkey
         database = await open_database(url)
         await database.aclose()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://ann:s3cret@db.example:6543/flows", "postgresql://db.example:6543/flows"),
+        ("postgres://ann:s3cret@db.example/flows?sslmode=require", "postgresql://db.example:5432/flows"),
+        ("postgresql://ann:p%40ss%2F@[::1]/my%20flows", "postgresql://::1:5432/my flows"),
+        ("postgresql://ann@/flows?host=/run/pg&port=7", "postgresql:///run/pg:7/flows"),
+        ("postgresql://ann:s3cret@host", "postgresql://host:5432/ann"),
+        ("postgresql://", "postgresql://localhost:5432/"),
+    ],
+)
+def test_the_place_of_a_postgresql_database(url: str, place: str) -> None:
+    assert (postgres_place(url), database_key(url)) == (place, place)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:s3/cret@host/flows",
+        "postgresql://ann:12/s3cret@host/flows",
+        "postgresql://ann:s3?cret@host/flows",
+        "postgresql://ann:s3#cret@host/flows",
+        "postgresql://ann@host:s3cret/flows",
+    ],
+)
+def test_a_password_that_is_not_quoted_is_not_shown_either(url: str) -> None:
+    with pytest.raises(SettingsError, match="%2F for /") as caught:
+        postgres_place(url)
+    assert "cret" not in str(caught.value)
+    assert "cret" not in without_password(url) or "@host:" in url
+
+
+def test_urls_as_they_may_be_shown() -> None:
+    assert without_password("postgres://ann:s3cret@host/flows") == "postgres://ann:***@host/flows"
+    assert without_password("postgresql://ann@host:5432/flows") == "postgresql://ann@host:5432/flows"
+    assert without_password("sqlite:///a:b@c.sqlite") == "sqlite:///a:b@c.sqlite"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,21 +18,15 @@ from prefectlite.repository.select import compile_root
 from prefectlite.repository.selection import Column, Selection
 from prefectlite.repository.tables import TABLES, Kind
 from tests.repository import sample_rows
+from tests.repository.sample_rows import Sample
 
 ROWS = sample_rows.rows()
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[sqlite3.Connection]:
-    connection = sample_rows.database()
-    yield connection
-    connection.close()
-
-
-def found(database: sqlite3.Connection, table: str, where: Any) -> list[Any]:
+def found(sample: Sample, table: str, where: Any) -> list[Any]:
     key = TABLES[table].key
-    compiled = compile_root(Selection(table, {"key": Column(key)}, where))
-    return sorted(row["key"] for row in sample_rows.answer(database, compiled))
+    compiled = compile_root(Selection(table, {"key": Column(key)}, where), sample.dialect)
+    return sorted(row["key"] for row in sample_rows.answer(sample, compiled))
 
 
 # -- the same in Python, with SQL's three values ------------------------------------------------------------------------
@@ -174,26 +167,27 @@ CASES = st.sampled_from(sorted(ROWS)).flatmap(lambda table: st.tuples(st.just(ta
 
 @settings(max_examples=400, deadline=None)
 @given(CASES)
-def test_finds_what_python_finds(database: sqlite3.Connection, case: tuple[str, dict[str, Any]]) -> None:
+def test_finds_what_python_finds(sample: Sample, case: tuple[str, dict[str, Any]]) -> None:
     table, where = case
     key = TABLES[table].key
     expected = sorted(row[key] for row in ROWS[table] if true_of(table, row, where) is True)
-    assert found(database, table, where) == expected
+    assert found(sample, table, where) == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=8), st.text(alphabet="%_\\*?[]aA", max_size=6))
-def test_like_is_exact_about_letters(text: str, pattern: str) -> None:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE project (id TEXT, name TEXT)")
+def test_like_is_exact_about_letters(sample: Sample, text: str, pattern: str) -> None:
     letters = pattern.replace("\\", "").replace("%", "A").replace("_", "*")
     candidates = sorted({text.replace("\0", ""), letters, letters.lower(), pattern})
-    connection.executemany("INSERT INTO project VALUES (?, ?)", [(str(n), name) for n, name in enumerate(candidates)])
+    sample.fetch("UPDATE project SET name = id")
+    made = "INSERT INTO project (id, name, created, updated) VALUES ($1, $2, 0, 0)"
+    sample.execute_all([(made, (f"candidate {n}", name)) for n, name in enumerate(candidates)])
     for operator in ("_like", "_ilike"):
-        compiled = compile_root(Selection("project", {"name": Column("name")}, {"name": {operator: pattern}}))
-        names = sorted(row["name"] for row in sample_rows.answer(connection, compiled))
+        where = {"name": {operator: pattern}, "created": {"_eq": from_micros(0)}}
+        compiled = compile_root(Selection("project", {"name": Column("name")}, where), sample.dialect)
+        names = sorted(row["name"] for row in sample_rows.answer(sample, compiled))
         assert names == [name for name in candidates if like(name, pattern, operator == "_ilike")]
-    connection.close()
+    sample.rollback()
 
 
 @pytest.mark.parametrize(
@@ -201,13 +195,13 @@ def test_like_is_exact_about_letters(text: str, pattern: str) -> None:
     [("flow", "project", {"name": {"_eq": "Alpha"}}), ("log", "task_run", {"version": {"_gt": 1}})],
 )
 def test_not_of_a_relation_holds_where_nothing_is_related(
-    database: sqlite3.Connection, table: str, relation: str, inner: dict[str, Any]
+    sample: Sample, table: str, relation: str, inner: dict[str, Any]
 ) -> None:
     key = TABLES[table].key
     where = {"_not": {relation: inner}}
     expected = [row[key] for row in ROWS[table] if true_of(table, row, where) is True]
     assert any(row[TABLES[table].relations[relation].local] is None for row in ROWS[table] if row[key] in expected)
-    assert found(database, table, where) == expected
+    assert found(sample, table, where) == expected
 
 
 # -- edges --------------------------------------------------------------------------------------------------------------
@@ -216,26 +210,26 @@ def test_not_of_a_relation_holds_where_nothing_is_related(
 @pytest.mark.parametrize(
     "where", [None, {}, {"_and": [{}]}, {"_and": []}, {"_or": None}, {"name": {"_eq": None}}, {"flow": None}, {"name": {}}]
 )
-def test_an_expression_that_says_nothing_is_true(database: sqlite3.Connection, where: Any) -> None:
-    assert len(found(database, "flow_run", where)) == len(ROWS["flow_run"])
+def test_an_expression_that_says_nothing_is_true(sample: Sample, where: Any) -> None:
+    assert len(found(sample, "flow_run", where)) == len(ROWS["flow_run"])
 
 
 @pytest.mark.parametrize("where", [{"_or": []}, {"_not": {}}, {"state": {"_in": []}}, {"_not": {"_and": [{}]}}])
-def test_the_empty_choice_is_false(database: sqlite3.Connection, where: Any) -> None:
-    assert found(database, "flow_run", where) == []
+def test_the_empty_choice_is_false(sample: Sample, where: Any) -> None:
+    assert found(sample, "flow_run", where) == []
 
 
-def test_and_may_be_one_object(database: sqlite3.Connection) -> None:
-    assert found(database, "flow", {"_and": {"name": {"_eq": "etl"}}}) == [sample_rows.uid(10)]
+def test_and_may_be_one_object(sample: Sample) -> None:
+    assert found(sample, "flow", {"_and": {"name": {"_eq": "etl"}}}) == [sample_rows.uid(10)]
 
 
-def test_ids_are_found_in_upper_case(database: sqlite3.Connection) -> None:
-    assert found(database, "flow", {"id": {"_eq": sample_rows.uid(10).upper()}}) == [sample_rows.uid(10)]
+def test_ids_are_found_in_upper_case(sample: Sample) -> None:
+    assert found(sample, "flow", {"id": {"_eq": sample_rows.uid(10).upper()}}) == [sample_rows.uid(10)]
 
 
-def test_many_conditions_stay_below_the_depth_sqlite_knows(database: sqlite3.Connection) -> None:
+def test_many_conditions_stay_below_the_depth_sqlite_knows(sample: Sample) -> None:
     wide = {"_or": [{"_and": [{"name": {"_neq": f"{n}"}}, {"version": {"_gte": n}}]} for n in range(3_000)]}
-    assert len(found(database, "flow_run", wide)) == len(ROWS["flow_run"])
+    assert len(found(sample, "flow_run", wide)) == len(ROWS["flow_run"])
 
 
 def test_patterns_of_the_test_agree_with_the_standard_library() -> None:
@@ -277,7 +271,7 @@ def test_nesting_has_an_end() -> None:
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE flow; --", "$1", "?1", "a' OR '1'='1", "\\", "%_", "👋"])
-def test_text_is_only_ever_a_value(database: sqlite3.Connection, text: str) -> None:
-    compiled = compile_root(Selection("flow", {"id": Column("id")}, {"name": {"_eq": text}}))
+def test_text_is_only_ever_a_value(sample: Sample, text: str) -> None:
+    compiled = compile_root(Selection("flow", {"id": Column("id")}, {"name": {"_eq": text}}), sample.dialect)
     assert text in compiled.parameters
-    assert sample_rows.answer(database, compiled) == []
+    assert sample_rows.answer(sample, compiled) == []

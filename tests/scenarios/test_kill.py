@@ -5,8 +5,14 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from tests.postgres_server import name_in
 from tests.scenarios.processes import rows, serving, wait_until
 
 #: Each task writes a line when it begins, outside the database: what the record must know by then is checked against it.
@@ -45,10 +51,22 @@ with Flow("long") as flow:
 """
 
 
-def test_killed_at_random_and_taken_up_again(tmp_path: Path, free_port: int, kill_seed: int) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_killed_at_random_and_taken_up_again(
+    tmp_path: Path,
+    free_port: int,
+    kill_seed: int,
+    kind: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     file = tmp_path / "long.py"
     file.write_text(FLOW)
-    database = tmp_path / "test.sqlite"
+    ask = partial(rows, tmp_path / "test.sqlite")
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        monkeypatch.setenv("PREFECTLITE_DATABASE_URL", url)
+        ask = partial(request.getfixturevalue("postgres_server").ask, database=name_in(url))
     dice = random.Random(kill_seed)
     with serving(str(file), port=free_port, cwd=tmp_path) as server:
         run_id = server.start("long")
@@ -56,8 +74,9 @@ def test_killed_at_random_and_taken_up_again(tmp_path: Path, free_port: int, kil
         server.process.send_signal(signal.SIGKILL)
         server.process.communicate()
     begun = _journal(tmp_path)
-    assert rows(database, "PRAGMA integrity_check") == [("ok",)]
-    finished = _finished(database)
+    if kind == "sqlite":
+        assert ask("PRAGMA integrity_check") == [("ok",)]
+    finished = _finished(ask)
     for line in begun:
         kind, number = line.split()
         before = [f"step {int(number) - 1}"] if kind == "step" and number != "0" else []
@@ -76,11 +95,8 @@ def _journal(directory: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _finished(database: Path) -> set[str]:
-    found = rows(
-        database,
-        "SELECT t.slug, r.map_index FROM task_run r JOIN task t ON t.id = r.task_id WHERE r.state = 'Success'",
-    )
+def _finished(ask: Callable[[str], list[Any]]) -> set[str]:
+    found = ask("SELECT t.slug, r.map_index FROM task_run r JOIN task t ON t.id = r.task_id WHERE r.state = 'Success'")
     lines = set()
     for slug, index in found:
         name, number = slug.rsplit("-", 1)

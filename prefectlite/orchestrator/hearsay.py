@@ -1,0 +1,58 @@
+"""What other processes commit, heard of as hints and read from the record for those who listen here.
+
+A hint that is lost costs liveness, not truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from prefectlite.live.bus import Bus
+from prefectlite.live.events import Event
+from prefectlite.live.hints import Hint
+from prefectlite.repository import news
+from prefectlite.repository.database import Database
+
+#: Hints kept for who does not read; then the oldest go.
+MOST_HINTS = 1_000
+
+
+class Hearsay:
+    """What neighbours of all kinds have in common."""
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self.departed = asyncio.Event()  # set when one is gone; who waits for it clears it
+        self._database, self._bus = database, bus
+        self._heard: list[Hint] = []
+        self._arrived = asyncio.Event()
+
+    def hear(self, hints: Sequence[Hint]) -> None:
+        """Take what another process says."""
+        self._heard = [*self._heard, *hints][-MOST_HINTS:]
+        if hints:
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Publish what the others commit to those who listen here, until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            hints, self._heard = self._heard, []
+            for hint in hints:
+                self._bus.publish(await self._events(hint))
+
+    async def _events(self, hint: Hint) -> list[Event]:
+        events: list[Event] = []
+        if hint.logs:
+            if self._is_heard("logs", hint):
+                events.extend(await news.log_lines(self._database, hint.first, hint.last))
+            return events
+        events.extend(await news.flow_run_changes(self._database, hint.first, hint.last))
+        if self._is_heard("flow_run", hint):
+            events.extend(await news.task_run_changes(self._database, hint.first, hint.last))
+        return sorted(events, key=lambda event: event.seq)
+
+    def _is_heard(self, topic: str, hint: Hint) -> bool:
+        named = hint.flow_run_ids
+        return not named or any(self._bus.has_listeners((topic, run_id)) for run_id in named)

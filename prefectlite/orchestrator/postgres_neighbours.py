@@ -1,0 +1,77 @@
+"""Processes that share one PostgreSQL database hear of each other's commits at once, by LISTEN and NOTIFY.
+
+A notice is part of the transaction that it tells of: it comes if and when that is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from prefectlite.ids import new_id
+from prefectlite.live.bus import Bus
+from prefectlite.live.hints import Message
+from prefectlite.orchestrator.hearsay import Hearsay
+from prefectlite.repository.postgres import PostgresDatabase
+from prefectlite.repository.presence import INTERVAL, Presence
+
+_decoder = msgspec.json.Decoder(Message)
+
+
+class PostgresNeighbours(Hearsay):
+    """The other processes that use one database of a server, and this one among them, as an owner of runs."""
+
+    def __init__(self, database: PostgresDatabase, bus: Bus) -> None:
+        super().__init__(database, bus)
+        self.id = new_id()
+        self._presence = Presence(database, self.id, self._receive)
+        self._look = asyncio.Event()
+
+    @property
+    def names(self) -> list[str]:
+        """Who is there, as far as is known."""
+        return [str(name) for name in self._presence.others]
+
+    async def open(self) -> None:
+        """Listen, and be there."""
+        await self._presence.open()
+
+    async def run(self) -> None:
+        """Publish what the others commit to those who listen here, and see who is there, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(super().run())
+            group.create_task(self._look_around())
+
+    async def is_gone(self, owner: str) -> bool:
+        """Whether the process with the owner id `owner` has ended."""
+        return await self._presence.is_gone(owner)
+
+    async def aclose(self) -> None:
+        """Say good-bye."""
+        await self._presence.close()
+
+    def close(self) -> None:
+        """Be gone, as others see it: that is so once `aclose` has been awaited."""
+
+    async def _look_around(self) -> None:
+        # The server tells nobody when a connection ends that was not closed, so who is there is looked up.
+        while True:
+            try:
+                async with asyncio.timeout(INTERVAL):
+                    await self._look.wait()
+                self._look.clear()
+                self.departed.set()
+            except TimeoutError:
+                pass
+            if await self._presence.look_around():
+                self.departed.set()
+
+    def _receive(self, words: str) -> None:
+        try:
+            message = _decoder.decode(words)
+        except msgspec.DecodeError:  # anybody may write on a channel
+            return
+        if message.leaving:
+            self._look.set()
+        self.hear(message.hints)

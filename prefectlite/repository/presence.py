@@ -1,0 +1,100 @@
+"""This process as the others that use a PostgreSQL database see it: a connection that listens, and holds a lock for it.
+
+The server lets go of the lock when the connection ends, however it ends: who does not hold one is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+from prefectlite.errors import StoreUnavailable
+from prefectlite.live.hints import Message
+from prefectlite.repository.postgres import CHANNEL, PostgresDatabase, notice
+from prefectlite.repository.postgres_errors import is_out_of_reach
+
+#: Seconds between two looks at who is there.
+INTERVAL = 3.0
+#: A server that was restarted has lost all locks: for so many seconds those who lost theirs may come back.
+SETTLING = 10.0
+#: The first half of every such lock's number, by which it is known as ours; the second is made of the owner's id.
+_OURS = 1_886_545_516
+_LOCKED = f"""
+SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = {_OURS} AND objsubid = 2 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_UPTIME = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8"
+
+
+class Presence:
+    """The lock of `owner_id` and an ear for notices: `heard` takes each that another process gave."""
+
+    def __init__(self, database: PostgresDatabase, owner_id: str, heard: Callable[[str], None]) -> None:
+        self.others: set[int] = set()
+        self._database, self._owner_id, self._heard = database, owner_id, heard
+        self._own_words = f'{{"sender":"{database.sender}"'
+        self._connection: asyncpg.Connection | None = None
+
+    async def open(self) -> None:
+        """Be there, and know who else is."""
+        await self._connect()
+        await self.look_around()
+
+    async def look_around(self) -> bool:
+        """See who is there, and come back if the connection was lost; whether somebody is gone since the last time."""
+        if self._connection is None or self._connection.is_closed():
+            await self._connect()
+        assert self._connection is not None
+        try:
+            there = {row[0] for row in await self._connection.fetch(_LOCKED)} - {_number(self._owner_id) % 2**32}
+        except Exception as error:
+            if not is_out_of_reach(error):
+                raise
+            self._connection.terminate()
+            raise StoreUnavailable(f"The database {self._database.place} does not answer: {error}") from error
+        gone, self.others = self.others - there, there
+        return bool(gone)
+
+    async def is_gone(self, owner: str) -> bool:
+        """Whether the process with the owner id `owner` has ended."""
+        if owner == self._owner_id:
+            return False
+        ((uptime,),) = await self._database.read(_UPTIME)
+        if uptime < SETTLING:
+            await asyncio.sleep(SETTLING - uptime)
+        return (_number(owner) % 2**32,) not in await self._database.read(_LOCKED)
+
+    async def close(self) -> None:
+        """Say good-bye, and be gone."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                words = notice(Message(self._database.sender, leaving=True))
+                await connection.execute(f"SELECT pg_notify('{CHANNEL}', '{words}')")
+            with suppress(Exception):
+                await connection.close(timeout=2)
+
+    async def _connect(self) -> None:
+        connection = await self._database.connect()
+        try:
+            await connection.add_listener(CHANNEL, self._receive)
+            # Only another that has the same id by chance could hold it, or this process a moment ago: neither is waited for.
+            await connection.execute(f"SELECT pg_try_advisory_lock({_OURS}, {_number(self._owner_id)})")
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+
+    def _receive(self, _connection: Any, _process: int, _channel: str, words: object) -> None:
+        text = str(words)
+        if not text.startswith(self._own_words):
+            self._heard(text)
+
+
+def _number(owner: str) -> int:
+    return int.from_bytes(hashlib.sha256(owner.encode()).digest()[:4], "big", signed=True)
