@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 #: Seconds after which who sleeps looks at the wall clock again.
 LONGEST_SLEEP = 60.0
 
@@ -84,7 +85,7 @@ def to_micros(moment: datetime) -> int:
     """`moment` as whole microseconds since 1970 in UTC, the form in which the database keeps it; naive means UTC."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:

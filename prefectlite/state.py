@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from prefectlite import state_documents
-from prefectlite.contexts import context as current
+from prefectlite.contexts import current_values
 from prefectlite.errors import SerializationError
 
 
@@ -53,7 +53,7 @@ class State:
         self.context: dict[str, Any] = dict(context) if context else {}
         if cached_inputs:
             self._cached_inputs = dict(cached_inputs)
-        if (tags := current.get("task_tags")) and "tags" not in self.context:
+        if (tags := current_values().get("task_tags")) and "tags" not in self.context:
             self.context["tags"] = sorted(tags)
 
     @property

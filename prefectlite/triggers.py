@@ -6,7 +6,7 @@ children of a mapped task count one by one; Skipped counts as a success; constan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prefectlite.contexts import context
@@ -16,18 +16,21 @@ from prefectlite.states import Mapped, State
 UpstreamStates = Mapping[Any, State]
 
 
-def _each(upstream_states: UpstreamStates) -> Iterator[State]:
+def _each(upstream_states: UpstreamStates) -> list[State]:
+    states: list[State] = []
     for state in upstream_states.values():
         if isinstance(state, Mapped):
-            yield from (child for child in state.map_states if child is not None)
+            states.extend(child for child in state.map_states if child is not None)
         else:
-            yield state
+            states.append(state)
+    return states
 
 
 def all_successful(upstream_states: UpstreamStates) -> bool:
     """Runs when every upstream task succeeded (the default)."""
-    if not all(state.is_successful() for state in _each(upstream_states)):
-        raise TRIGGERFAIL('Trigger was "all_successful" but some of the upstream tasks failed.')
+    for state in _each(upstream_states):  # nearly every task run asks this, and `all` with a generator costs twice as much
+        if not state.is_successful():
+            raise TRIGGERFAIL('Trigger was "all_successful" but some of the upstream tasks failed.')
     return True
 
 

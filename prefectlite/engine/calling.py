@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from prefectlite.contexts import active_log
 from prefectlite.engine import guests, left_behind
 from prefectlite.engine.guests import TimedOutError
 from prefectlite.engine.outcomes import Call, Outcome, Outcomes
+from prefectlite.engine.units import Unit
 from prefectlite.executors.threads import Interrupted, ThreadPool
 from prefectlite.language.executor import Executor
 from prefectlite.lazily import lazily
@@ -36,6 +38,7 @@ class Caller:
 
     def __init__(self, settings: Settings) -> None:
         self.outcomes = Outcomes(settings)
+        self._watch = left_behind.Watch()
         self.threads = ThreadPool(settings.max_threads)
         self._max_threads = settings.max_threads
         self._processes: dict[int, processes.ProcessPool] = {}  # by size
@@ -68,7 +71,7 @@ class Caller:
             if node.executor is not None and node.executor.in_processes:
                 return await self._in_a_process(call, node.executor.workers or self._worker_processes)
             outcome = await self._in_a_thread(call)
-            if inspect.iscoroutine(outcome.state.result):  # a plain function around an async one
+            if isinstance(outcome.state.result, CoroutineType):  # a plain function around an async one
                 return await self._on_the_loop(call, outcome.state.result)
             return outcome
         except TimedOutError:
@@ -89,7 +92,7 @@ class Caller:
                 value = await work
             else:
                 value = await guests.in_time(work, timeout, self._patience, call.unit.label)
-            if inspect.iscoroutine(value):
+            if isinstance(value, CoroutineType):
                 value.close()
                 raise TypeError(f"task {call.unit.label!r} returned a coroutine: did you forget `await`?")
             if os.getpid() != process:
@@ -111,24 +114,26 @@ class Caller:
 
     async def _in_a_thread(self, call: Call) -> Outcome:
         timeout, pool = call.unit.node.timeout, call.thread or self.threads
-        job = pool.submit(partial(copy_context().run, self._call_here, call), tell_begin=timeout is not None)
-        return await self._waited_for(job, timeout, partial(pool.abandon, job, partial(_stays, call.unit.label)))
+        self._watch.begin()
+        try:
+            job = pool.submit(partial(copy_context().run, self._call_here, call), tell_begin=timeout is not None)
+            return await self._waited_for(job, timeout, partial(pool.abandon, job, partial(_stays, call.unit)))
+        finally:
+            self._watch.end(call.unit.label)
 
     def _call_here(self, call: Call) -> Outcome:
         # What the code raises is returned as a value: a StopIteration or GeneratorExit would not get through a future.
-        before = left_behind.shared_now()
+        process = os.getpid()
         try:
             value = call.unit.node.task.run(**call.arguments)
         except Interrupted:
             raise
         except BaseException as error:
-            if os.getpid() != before.process:
+            if os.getpid() != process:
                 left_behind.end_child(error)
-            left_behind.check(call.unit.label, before)
             return self.outcomes.raised(call, error)
-        if os.getpid() != before.process:
+        if os.getpid() != process:
             left_behind.end_child()
-        left_behind.check(call.unit.label, before)
         return self.outcomes.returned(call, value)
 
     async def _in_a_process(self, call: Call, workers: int) -> Outcome:
@@ -166,11 +171,11 @@ class Caller:
         return outcome
 
 
-def _stays(label: str) -> None:
+def _stays(unit: Unit) -> None:
     _logger.warning(
         "Task '%s' was stopped, but its code goes on: its thread is stuck in a call that Python cannot interrupt, and was"
         " left behind. Such code can be killed in a process: executor=ProcessExecutor()",
-        label,
+        unit.label,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from prefectlite.contexts import enter_values
@@ -29,7 +29,7 @@ async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], lim
     """
     start = parent.start if parent.start is not None else Pending()
     enter_values(task_values(around.values, parent, 1))
-    task_begun(parent.label)
+    task_begun(parent)
     try:
         state = _expansion(parent, units, limit)
     except BaseException as error:  # what is mapped over is the user's, and so is its length
@@ -44,7 +44,7 @@ async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], lim
         if end.error is not None:
             raise_if_wanted(around, end.error)
         state = end.state
-    task_ended(parent.label, state)
+    task_ended(parent, state)
     return state
 
 
@@ -140,6 +140,11 @@ def _of_child(parent: Unit, state: State) -> Sequence[State]:
         )
         return [state]
     return [Success(state.message, element) for element in state.result]
+
+
+def any_skipped(states: Iterable[State]) -> bool:
+    """Whether one of them was skipped, or one of its children."""
+    return any(map(is_skipped, states))
 
 
 def is_skipped(state: State) -> bool:

@@ -7,6 +7,7 @@ handlers cannot be set in worker threads. A task that needs a process of its own
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -21,39 +22,66 @@ _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
 class Shared(NamedTuple):
-    """What of the process a task found when it began."""
+    """What tasks find, and share."""
 
-    process: int
     directory: str | None
     stdout: Any
 
 
-def shared_now() -> Shared:
-    """What there is now."""
+class Watch:
+    """Looks at what plain tasks share when some have ended: once in a turn of the loop, however many that were.
+
+    Looking costs two hand-overs of the interpreter between threads, so each task for itself would pay too much for it.
+    """
+
+    def __init__(self) -> None:
+        self._at_work = 0
+        self._ended: list[str] = []
+        self._before = Shared(None, None)
+
+    def begin(self) -> None:
+        """A task begins."""
+        if not self._at_work and not self._ended:  # between tasks the application may do what it likes
+            self._before = _shared_now()
+        self._at_work += 1
+
+    def end(self, label: str) -> None:
+        """The task `label` has ended."""
+        self._at_work -= 1
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._look)
+        self._ended.append(label)
+
+    def _look(self) -> None:
+        who, before, now = _named(self._ended), self._before, _shared_now()
+        self._ended, self._before = [], now
+        if now.directory != before.directory:
+            _logger.warning(
+                "%s found the working directory %s, and leaves the process in %s: all tasks share it. Use"
+                " contextlib.chdir or executor=ProcessExecutor() (a task that ran at the same time may have done it, too)",
+                who,
+                before.directory,
+                now.directory,
+            )
+        if now.stdout is not before.stdout and not is_ours(now.stdout) and not is_ours(before.stdout):
+            _logger.warning(
+                "%s leaves another sys.stdout behind, which all tasks share: use `contextlib.redirect_stdout`, or"
+                " executor=ProcessExecutor() (a task that ran at the same time may have done it, too)",
+                who,
+            )
+
+
+def _named(labels: list[str]) -> str:
+    more = f" (or one of {len(labels) - 1:,} more that ended then)" if len(labels) > 1 else ""
+    return f"Task '{labels[0]}'{more}"
+
+
+def _shared_now() -> Shared:
     try:
-        directory = os.getcwd()  # noqa: PTH109 - every plain task pays for it, and Path.cwd() costs ten times as much
+        directory = os.getcwd()  # noqa: PTH109 - Path.cwd() costs ten times as much
     except OSError:  # it was deleted
         directory = None
-    return Shared(os.getpid(), directory, sys.stdout)
-
-
-def check(label: str, before: Shared) -> None:
-    """Warn of what is not any more as it was when the task `label` began."""
-    now = shared_now()
-    if now.directory != before.directory:
-        _logger.warning(
-            "Task '%s' found the working directory %s, and leaves the process in %s: all tasks share it. Use"
-            " `contextlib.chdir`, or executor=ProcessExecutor() (a task that ran at the same time may have done it, too)",
-            label,
-            before.directory,
-            now.directory,
-        )
-    if now.stdout is not before.stdout and not is_ours(now.stdout) and not is_ours(before.stdout):
-        _logger.warning(
-            "Task '%s' leaves another sys.stdout behind, which all tasks share: use `contextlib.redirect_stdout`, or"
-            " executor=ProcessExecutor() (a task that ran at the same time may have done it, too)",
-            label,
-        )
+    return Shared(directory, sys.stdout)
 
 
 def end_child(error: BaseException | None = None) -> NoReturn:

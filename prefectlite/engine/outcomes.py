@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any, NamedTuple
 
 from prefectlite.engine.targets import result_of, template_values, written
@@ -72,7 +71,7 @@ class Outcomes:
 
     def record(self, unit: Unit, value: Any) -> ResultRecord:
         """`value` as the record keeps it: absent where it cannot, or is not to, be written down."""
-        if unit.node.task.checkpoint is False or inspect.iscoroutine(value):
+        if unit.node.task.checkpoint is False or isinstance(value, CoroutineType):
             return codec.ABSENT
         try:
             return codec.encode(value, self._limit)
@@ -89,13 +88,13 @@ class Outcomes:
 
     def _writes(self, call: Call) -> bool:
         task = call.unit.node.task
-        if not self._checkpointing or task.checkpoint is False:
+        if (task.result is None and call.flow_result is None) or not self._checkpointing or task.checkpoint is False:
             return False
         return result_of(task, call.flow_result) is not None
 
     def _written_down(self, call: Call, state: State) -> Outcome:
         value = state.result
-        if self._writes(call) and not inspect.iscoroutine(value):
+        if self._writes(call) and not isinstance(value, CoroutineType):
             try:
                 fields = template_values(call.values, call.arguments)
                 if location := written(call.unit.node.task, call.flow_result, value, fields):

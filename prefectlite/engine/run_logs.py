@@ -11,6 +11,7 @@ from typing import Any
 from prefectlite.clock import Clock, to_micros
 from prefectlite.contexts import active_log, context, current_values
 from prefectlite.engine.printed import stdout_logged as stdout_logged
+from prefectlite.engine.units import Unit
 from prefectlite.executors.threads import end_if_abandoned
 from prefectlite.ids import new_id
 from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME, get_logger
@@ -29,16 +30,16 @@ _OF_THE_RUN = ("flow_name", "flow_run_id", "task_name", "task_slug", "task_run_i
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
-def task_begun(label: str) -> None:
-    """Say that a pass of the task run `label` begins."""
+def task_begun(unit: Unit) -> None:
+    """Say that a pass of `unit` begins."""
     if _is_heard():
-        _logger.info("Task '%s': Starting task run...", label)
+        _logger.info("Task '%s': Starting task run...", unit.label)
 
 
-def task_ended(label: str, state: State) -> None:
-    """Say in which state the pass of the task run `label` ended."""
+def task_ended(unit: Unit, state: State) -> None:
+    """Say in which state the pass of `unit` ended."""
     if _is_heard():
-        _logger.info("Task '%s': Finished task run for task with final state: '%s'", label, state.name)
+        _logger.info("Task '%s': Finished task run for task with final state: '%s'", unit.label, state.name)
 
 
 def _is_heard() -> bool:
@@ -52,8 +53,9 @@ def _is_heard() -> bool:
         return True
     logger: logging.Logger | None = _logger
     while logger is not None:
-        if any(not isinstance(handler, RunLogHandler | _Console) for handler in logger.handlers):
-            return True
+        for handler in logger.handlers:
+            if not isinstance(handler, _OURS):
+                return True
         logger = logger.parent if logger.propagate else None
     return False
 
@@ -164,6 +166,7 @@ class _Place:
             self._logger.setLevel(logging.NOTSET)
 
 
+_OURS = (RunLogHandler, _Console)
 _handler = RunLogHandler()
 _places: dict[str, _Place] = {}
 _lock = threading.Lock()

@@ -17,7 +17,7 @@ from typing import Any
 
 from prefectlite.contexts import enter_values
 from prefectlite.engine.caching import CachePlace, cached_now, cached_outcome, default_cache_key
-from prefectlite.engine.expansion import SKIP_MESSAGE, is_skipped
+from prefectlite.engine.expansion import SKIP_MESSAGE, any_skipped
 from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.outcomes import Call, Outcome
 from prefectlite.engine.pass_around import PassAround, raise_if_wanted
@@ -63,7 +63,7 @@ class TaskPass:
     async def run(self, state: State) -> State:
         """The state the task run ends in, or waits in for another pass: `state` itself where it is not its turn."""
         ended = await self._ended(state)
-        task_ended(self._unit.label, ended)
+        task_ended(self._unit, ended)
         return ended
 
     def record_of(self, state: State) -> ResultRecord | None:
@@ -85,7 +85,7 @@ class TaskPass:
                 state = state if type(state) is Pending and not state.context else _unwrapped(state)
                 self._enter_values(state)
                 if is_first:
-                    task_begun(self._unit.label)
+                    task_begun(self._unit)
                     is_first = False
                 state = await self._through(state)
                 if not isinstance(state, Looped):
@@ -129,7 +129,7 @@ class TaskPass:
     async def _through(self, state: State) -> State:
         task = self._task
         self._check_ready(state)
-        if task.skip_on_upstream_skip and any(is_skipped(upstream) for upstream in self._upstream.values()):
+        if task.skip_on_upstream_skip and any_skipped(self._upstream.values()):
             await self._end(state, Skipped(SKIP_MESSAGE))
         self._arguments = inputs(self._unit, self._upstream)
         if task.task_run_name is not None:
