@@ -164,7 +164,7 @@ class Caller:
         try:
             if job.begun is not None:
                 await job.begun  # waiting for a thread or a process is not part of the task's time
-            outcome: Outcome = await _in_time(job.result, timeout)
+            outcome: Outcome = await (job.result if timeout is None else _in_time(job.result, timeout))
         except (TimedOutError, asyncio.CancelledError):
             abandon()
             raise
@@ -189,10 +189,8 @@ def _log(level: str, name: str, message: str) -> None:
         logging.getLogger(name).log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s", message)
 
 
-async def _in_time(work: Awaitable[Any], timeout: float | None) -> Any:
+async def _in_time(work: Awaitable[Any], timeout: float) -> Any:
     """What `work` results in. Raises TimedOutError after `timeout` seconds."""
-    if timeout is None:
-        return await work
     try:
         async with asyncio.timeout(timeout) as limit:
             return await work

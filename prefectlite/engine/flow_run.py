@@ -57,7 +57,8 @@ class FlowRunExecution:
         self.units: dict[Task, Unit] = {task: Unit(node) for task, node in self._plan.nodes.items()}
         self._handlers: dict[Task, Handlers] = {}
         self._recorded = Recorded(request.recorded)
-        self._lanes = Lanes(executor, around.settings.max_coroutines)
+        most = around.settings
+        self._lanes = Lanes(executor, coroutines=most.max_coroutines, threads=most.max_threads)
         self._pauses = Pauses(self.flow_run_id, around.orders, around.clock, request.options.prompt)
         self._own_thread: OwnThread | None = None
         self._crew = Crew(self.fail)

@@ -10,6 +10,10 @@ from prefectlite.engine.units import Unit
 from prefectlite.language.executor import Executor
 from prefectlite.language.task import Task
 
+#: Plain tasks in their lane for each thread: while some execute, others are prepared, or written down. More than that would
+#: only be more objects at once.
+AHEAD = 4
+
 
 class Lane:
     """Units that are ready, the newest first, of which at most `size` execute at once.
@@ -67,14 +71,15 @@ class Lanes:
     """The lanes of one run.
 
     `executor` (a description from `prefectlite.executors`) says how many plain-function tasks and how many coroutines
-    execute at once; `most` holds for both where it does not. A task with an `executor` of its own has a lane of its own.
+    execute at once. Where it does not there are so many coroutines, and some more plain tasks than there are threads. A task
+    with an `executor` of its own has a lane of its own.
     """
 
-    def __init__(self, executor: Executor | None, most: int) -> None:
-        workers, coroutines = (executor.workers, executor.coroutines) if executor is not None else (None, None)
-        self._plain = Lane(workers or most)
+    def __init__(self, executor: Executor | None, *, coroutines: int, threads: int) -> None:
+        workers, wanted = (executor.workers, executor.coroutines) if executor is not None else (None, None)
+        self._plain = Lane(workers or threads * AHEAD)
         together = executor is not None and executor.one_by_one
-        self._async = self._plain if together else Lane(coroutines or most)
+        self._async = self._plain if together else Lane(wanted or coroutines)
         self._own: dict[Task, Lane] = {}
         self._all = [self._plain] if together else [self._async, self._plain]
 
