@@ -9,13 +9,18 @@ import base64
 import binascii
 import importlib
 import io
-import json
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from prefectlite.lazily import lazily
 from prefectlite.pickles import pickled
+
+if TYPE_CHECKING:
+    import json
+else:
+    json = lazily("json")
 
 _COMPRESSION = "bz2, gzip, lzma, zlib"
 

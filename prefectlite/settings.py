@@ -10,16 +10,22 @@ import functools
 import logging
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
-import platformdirs
 
 from prefectlite.errors import SettingsError
+from prefectlite.lazily import lazily
+
+if TYPE_CHECKING:
+    import tomllib
+
+    import platformdirs
+else:
+    platformdirs, tomllib = lazily("platformdirs"), lazily("tomllib")
 
 PREFIX = "PREFECTLITE_"
 _NOT_SETTINGS = ("config", "home")  # variables that say where things lie

@@ -62,7 +62,7 @@ def _layers(no_op: Any) -> Flow:
     with Flow("layers") as flow:
         layer = [no_op(number) for number in range(WIDTH)]
         for _ in range(LAYERS - 1):
-            layer = [no_op([layer[i], layer[i - 1], layer[i - 2]]) for i in range(WIDTH)]
+            layer = [no_op(layer[i], upstream_tasks=[layer[i - 1], layer[i - 2]]) for i in range(WIDTH)]
     return flow
 
 
