@@ -38,7 +38,10 @@ def call_of(flow: Graph, parameters: Mapping[str, Any], keywords: dict[str, Any]
     values = dict(checked_values(flow, parameters))
     values.update({name: keywords.pop(name) for name in list(keywords) if name in names})
     if "return_tasks" in keywords:
-        raise FlowError("flow.run() returns the states of all tasks: `return_tasks` cannot be chosen")
+        raise FlowError(
+            "The `return_tasks` keyword cannot be provided to `flow.run()`; all task states are always returned."
+            " FlowRunner(flow).run(return_tasks=…) returns those of some tasks"
+        )
     state = keywords.pop("state", None)
     options = RunOptions(
         executor=checked_executor(keywords.pop("executor", None), f"Flow {flow.name!r}"),

@@ -41,6 +41,8 @@ async def as_handled(execution: FlowRunExecution, state: State, reference: set[S
         return state
     try:
         answer = await execution.caller.aside(graph.terminal_state_handler, graph, state, reference)
+        if answer and not isinstance(answer, State):
+            raise TypeError(f"the terminal state handler of flow {graph.name!r} must return a State or None, not {answer!r}")
     except (StateSignal, ENDRUN) as signal:
         return signal.state
     except (asyncio.CancelledError, GeneratorExit):

@@ -31,6 +31,7 @@ def cancel() -> None:
     raise signals.ENDRUN(Cancelled("c"))
 
 
+NO_STATE = "Unexpected error: TypeError(\"the terminal state handler of flow 'ends' must return a State or None, not 'x'\")"
 SUCCEEDED, NONE_FAILED, FAILED = (
     "All reference tasks succeeded.",
     "No reference tasks failed.",
@@ -102,6 +103,8 @@ def raising(error: BaseException) -> Callable[..., Any]:
         (raising(signals.ENDRUN(Success("e"))), (Success, "e")),
         (raising(ValueError("v")), (Failed, "Unexpected error: ValueError('v')")),
         (raising(SystemExit(3)), (Failed, "Unexpected error: SystemExit(3)")),
+        (lambda flow, state, reference: False, (Failed, FAILED)),
+        (lambda flow, state, reference: "x", (Failed, NO_STATE)),
     ],
 )
 async def test_the_terminal_state_handler_has_the_last_word(made: Made, handler: Any, expected: Any) -> None:
