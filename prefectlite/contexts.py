@@ -35,7 +35,7 @@ worker_process: ContextVar[bool] = ContextVar("prefectlite_worker_process", defa
 #: Values of `prefectlite.context` that belong to the task a flow is run in, and not to the flow.
 _OF_THE_TASK = (
     "task_name task_full_name task_slug task_id task_run_id task_run_count task_run_name task_tags map_index task_loop_count"
-    " task_loop_result resume parameters logger tags flow_run_name"
+    " task_loop_result idempotency_key resume parameters logger tags flow_run_name"
 ).split()
 # None: nothing was entered or set here, and the content is what the settings say. The dictionary in it is never changed,
 # only replaced, so that whoever has a copy of the context variables keeps what it had.

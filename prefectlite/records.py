@@ -47,6 +47,7 @@ class FlowRow(msgspec.Struct, frozen=True):
     digest: str
     storage: dict[str, Any] | None
     task_ids: dict[str, str]
+    source: dict[str, Any] | None = None  # where it was, if it was only run from a script
 
 
 class FlowRunRow(msgspec.Struct, frozen=True):

@@ -42,8 +42,9 @@ from prefectlite.supervision import restarting
 
 if TYPE_CHECKING:
     from prefectlite.engine import watchdog
+    from prefectlite.storage import source
 else:
-    watchdog = lazily("prefectlite.engine.watchdog")
+    watchdog, source = lazily("prefectlite.engine.watchdog"), lazily("prefectlite.storage.source")
 
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
@@ -135,7 +136,7 @@ class Session:
         if digest not in self._flows:  # a thousand runs of one flow that begin together write it down once
             if len(self._flows) >= _FLOWS_REMEMBERED:
                 del self._flows[next(iter(self._flows))]
-            saving = self.client.save_flow(FlowVersion(serialized, digest))
+            saving = self.client.save_flow(FlowVersion(serialized, digest, source=source.place_of(graph)))
             self._flows[digest] = asyncio.ensure_future(saving)
         saved = self._flows[digest]
         try:

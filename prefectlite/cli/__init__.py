@@ -17,6 +17,8 @@ from prefectlite.version import __version__
 # Command -> its module and its line in the help, here so that `--help` need not import the module.
 _COMMANDS = {
     "run": ("prefectlite.cli.run", "Run a flow from a Python file or module, here and now."),
+    "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
+    "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
+from prefectlite.client import restarts
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
 from prefectlite.ids import new_id
@@ -12,12 +14,13 @@ from prefectlite.language.parameter import nearest
 from prefectlite.language.serialized import complete, digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
-from prefectlite.records import FlowRow, FlowRunRow, StateRecord, record_state
+from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, record_state
 from prefectlite.repository import flows, runs
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flows import FlowVersion
+from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
-from prefectlite.states import Cancelling, Scheduled, State
+from prefectlite.states import Cancelling, Pending, Scheduled, State
 
 
 class LocalClient:
@@ -144,6 +147,31 @@ class LocalClient:
             return (await runs.flow_run(self._database, flow_run_id)).state
         return "Cancelling"
 
+    async def restart_flow_run(self, flow_run_id: str, tasks: Collection[str] = (), claim: str | None = None) -> FlowRunRow:
+        """The run, which has ended, scheduled again, and kept for the process `claim`, if one is given.
+
+        These tasks (named by name or slug) run again, or those that did not succeed, with all that depends on them; what the
+        others gave is gone by. Raises NotFound, BadRequest if there is nothing to run again, and TransitionRefused.
+        """
+        row = await runs.flow_run(self._database, flow_run_id)
+        if not StateRecord("", row.state, 0).is_finished:
+            raise BadRequest(f"Flow run {row.name!r} has not ended, so that it cannot be restarted: it is {row.state}")
+        flow = await flows.flow_by_id(self._database, row.flow_id)
+        structure = await flows.structure(self._database, row.flow_id)
+        known = await runs.task_run_states(self._database, flow_run_id)
+        again = restarts.to_run_again(known, restarts.dependencies(structure, flow.task_ids), _ids(flow, structure, tasks))
+        if not again:
+            raise BadRequest(
+                f"All tasks of flow run {row.name!r} succeeded: say which one is to run again, and what follows"
+            )
+        answers = [self._orchestrator.propose(self._run_again(flow_run_id, run)) for run in again]
+        for answer in answers:
+            _answer(await answer)
+        scheduled = self._record(Scheduled("Flow run restarted.", start_time=self._clock.now()))
+        proposal = FlowRunProposal(flow_run_id, scheduled, row.version, claim=claim, restart=True)
+        _answer(await self._orchestrator.propose(proposal))
+        return await runs.flow_run(self._database, flow_run_id)
+
     async def set_flow_run_state(self, flow_run_id: str, state: State, version: int | None = None) -> str:
         """An empty string if the run is in `state` now, else what it became instead. Raises TransitionRefused, NotFound."""
         await runs.flow_run(self._database, flow_run_id)
@@ -161,6 +189,12 @@ class LocalClient:
         )
         return _answer(await self._orchestrator.propose(proposal))
 
+    def _run_again(self, flow_run_id: str, run: TaskRunRow) -> TaskRunProposal:
+        record = self._record(Pending("Task run is to run again."))
+        return TaskRunProposal(
+            run.id, flow_run_id, run.task_id, run.map_index, record, run.version, result=codec.NONE_INSTEAD, restart=True
+        )
+
     def _record(self, state: State) -> StateRecord:
         return record_state(state, new_id(), self._now())
 
@@ -172,6 +206,18 @@ def _answer(verdict: Verdict) -> str:
     if isinstance(verdict, Refuse):
         raise TransitionRefused(verdict.reason)
     return f"The run is {verdict.state.name} instead" if isinstance(verdict, Replace) else ""
+
+
+def _ids(flow: FlowRow, structure: dict[str, Any], wanted: Collection[str]) -> set[str]:
+    """The ids of the tasks with these names or slugs. Raises BadRequest for one that the flow does not have."""
+    ids: set[str] = set()
+    for name in wanted:
+        slugs = [task["slug"] for task in structure["tasks"] if name in (task["slug"], task["name"])]
+        if not slugs:
+            names = {task["name"] for task in structure["tasks"]}
+            raise BadRequest(f"Flow {flow.name!r} has no task {name!r}.{nearest([name], names)}")
+        ids.update(flow.task_ids[slug] for slug in slugs)
+    return ids
 
 
 def _complete(flow_name: str, known: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def run_values(
 def task_values(values: Mapping[str, Any], unit: Unit, run_count: int) -> dict[str, Any]:
     """The values for one pass of `unit`: those of its flow run, those given for its task, and what it is."""
     node, task = unit.node, unit.node.task
-    return {
+    values = {
         **values,
         **node.values,
         "task_name": task.name,
@@ -48,9 +48,14 @@ def task_values(values: Mapping[str, Any], unit: Unit, run_count: int) -> dict[s
         "task_id": node.task_id,
         "task_tags": task.tags,
         "task_run_id": unit.run_id,
+        "idempotency_key": unit.run_id,  # the same whenever this work is begun again, be it by another process
         "task_run_count": run_count,
         "map_index": unit.index if unit.index >= 0 else None,
     }
+    if unit.round is not None:
+        values["task_loop_count"], values["task_loop_result"] = unit.round
+        values["idempotency_key"] = f"{unit.run_id}-{unit.round.number}"
+    return values
 
 
 def _date(given: Any, clock: Clock) -> datetime:

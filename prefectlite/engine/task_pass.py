@@ -109,10 +109,9 @@ class TaskPass:
     def _enter_values(self, state: State) -> None:
         unit = self._unit
         self.run_count = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
-        values = task_values(self._execution.values, unit, self.run_count)
         if "_loop_count" in state.context:
             unit.round = Round(state.context["_loop_count"], state.result)
-            values["task_loop_count"], values["task_loop_result"] = unit.round
+        values = task_values(self._execution.values, unit, self.run_count)
         if isinstance(state, Resume) or (isinstance(state, Paused) and self._is_due(state)) or self._is_child_of_resumed():
             values["resume"] = True
         self._values = values

@@ -44,6 +44,7 @@ def serialize(graph: Graph) -> dict[str, Any]:
             "downstream": graph.slugs[e.downstream_task],
             "key": e.key,
             "mapped": e.mapped,
+            "flattened": e.flattened,
         }
         for e in graph.edges
     ]
@@ -146,4 +147,4 @@ def complete(content: dict[str, Any]) -> None:
                 "Edges could not be registered - some edges reference tasks that do not exist within this flow."
             )
     content["tasks"] = [{**_TASK_DEFAULTS, **task} for task in content["tasks"]]
-    content["edges"] = [{"key": None, "mapped": False, **edge} for edge in content["edges"]]
+    content["edges"] = [{"key": None, "mapped": False, "flattened": False, **edge} for edge in content["edges"]]

@@ -12,7 +12,7 @@ from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.version import __version__
 
-_FLOW = "SELECT id, name, version, project_id, digest, storage FROM flow"
+_FLOW = "SELECT id, name, version, project_id, digest, storage, source FROM flow"
 _TASK = """
 INSERT INTO task (id, flow_id, slug, name, type, mapped, max_retries, retry_delay, timeout, trigger_name,
     is_root_task, is_terminal_task, is_reference_task, tags, created, updated)
@@ -21,13 +21,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
 _EDGE = "INSERT INTO edge (id, flow_id, upstream_task_id, downstream_task_id, key, mapped) VALUES ($1, $2, $3, $4, $5, $6)"
 _NEW_FLOW = """
 INSERT INTO flow (id, project_id, name, version, version_group_id, description, parameters, storage,
-    serialized_flow, core_version, digest, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+    serialized_flow, core_version, digest, source, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
 """
 
 
 class FlowVersion(msgspec.Struct, frozen=True):
-    """A flow about to be written down: what it is (`serialized`), where its code is found (`storage`), and whose it is."""
+    """A flow about to be written down: what it is (`serialized`), where its code is found (`storage`), and whose it is.
+
+    `source` is where the code of a flow is that a script runs, which is no promise that it will be found there.
+    """
 
     serialized: dict[str, Any]
     digest: str
@@ -35,6 +38,7 @@ class FlowVersion(msgspec.Struct, frozen=True):
     storage: dict[str, Any] | None = None
     description: str | None = None
     version_group_id: str | None = None
+    source: dict[str, Any] | None = None
 
 
 async def create_project(tx: Transaction, name: str, description: str | None, now: int) -> str:
@@ -65,14 +69,14 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
     name = flow.serialized["name"]
     current = await _current(tx, flow, name)
     if current is not None and current[4] == flow.digest and _loads(current[5]) == flow.storage:
-        return await _with_tasks(tx, current)
+        return await _found_again(tx, current, flow)
     if flow.project_id is None and (same := await _unregistered(tx, flow.digest)):
         await tx.execute(
             "UPDATE flow SET archived = CASE WHEN id = $1 THEN 0 ELSE 1 END WHERE version_group_id ="
             " (SELECT version_group_id FROM flow WHERE id = $1)",
             (same[0],),
         )
-        return await _with_tasks(tx, same)
+        return await _found_again(tx, same, flow)
     version, group = 1, flow.version_group_id or new_id()
     if current is not None:
         ((version, group),) = await tx.fetch(
@@ -88,10 +92,11 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         _dumps(flow.serialized),
         __version__,
         flow.digest,
+        _dumps(flow.source),
     )
     await tx.execute(_NEW_FLOW, (flow_id, flow.project_id, name, version, group, flow.description, *texts, now))
     task_ids = await _save_tasks(tx, flow_id, flow.serialized, now)
-    return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids)
+    return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids, flow.source)
 
 
 async def flow_by_id(database: Database, flow_id: str) -> FlowRow:
@@ -101,6 +106,15 @@ async def flow_by_id(database: Database, flow_id: str) -> FlowRow:
         raise NotFound(f"Flow {flow_id} not found")
     tasks = await database.read("SELECT slug, id FROM task WHERE flow_id = $1", (flow_id,))
     return _row(rows[0], tasks)
+
+
+async def structure(database: Database, flow_id: str) -> dict[str, Any]:
+    """The serialized flow: its tasks and edges as they were written down. Raises NotFound."""
+    rows = await database.read("SELECT serialized_flow FROM flow WHERE id = $1", (flow_id,))
+    if not rows:
+        raise NotFound(f"Flow {flow_id} not found")
+    serialized: dict[str, Any] = _loads(rows[0][0])
+    return serialized
 
 
 async def flow_for_run(tx: Transaction, flow_id: str | None, version_group_id: str | None) -> tuple[str, str, list[Any]]:
@@ -143,13 +157,15 @@ async def _unregistered(tx: Transaction, digest: str) -> Row | None:
     return rows[0] if rows else None
 
 
-async def _with_tasks(tx: Transaction, row: Row) -> FlowRow:
+async def _found_again(tx: Transaction, row: Row, flow: FlowVersion) -> FlowRow:
+    if flow.source is not None and _loads(row[6]) != flow.source:
+        await tx.execute("UPDATE flow SET source = $2 WHERE id = $1", (row[0], _dumps(flow.source)))
     return _row(row, await tx.fetch("SELECT slug, id FROM task WHERE flow_id = $1", (row[0],)))
 
 
 def _row(row: Row, tasks: list[Row]) -> FlowRow:
-    flow_id, name, version, project_id, digest, storage = row
-    return FlowRow(flow_id, name, version, project_id, digest, _loads(storage), task_ids=dict(tasks))
+    flow_id, name, version, project_id, digest, storage, source = row
+    return FlowRow(flow_id, name, version, project_id, digest, _loads(storage), dict(tasks), _loads(source))
 
 
 async def _save_tasks(tx: Transaction, flow_id: str, serialized: dict[str, Any], now: int) -> dict[str, str]:

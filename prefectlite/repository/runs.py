@@ -20,6 +20,10 @@ SELECT r.id, r.task_id, r.map_index, r.version, r.state, r.state_timestamp, r.st
 FROM task_run r LEFT JOIN result x ON x.task_run_id = r.id
 WHERE r.flow_run_id = $1 ORDER BY r.map_index
 """
+_TASK_RUN_STATES = """
+SELECT id, task_id, map_index, version, state, state_timestamp, state_message, state_start_time, state_details, NULL, NULL
+FROM task_run WHERE flow_run_id = $1 ORDER BY map_index
+"""
 #: Of what was cached under one key, so much is looked at: with a validator that looks at inputs there may be any number.
 _MOST_CACHED = 100
 _CACHED = f"""
@@ -43,6 +47,27 @@ async def flow_run(database: Database, run_id: str) -> FlowRunRow:
 async def task_runs(database: Database, flow_run_id: str) -> list[TaskRunRow]:
     """All task runs of a flow run with their results, children of mapped tasks in order."""
     return [_task_run(row) for row in await database.read(_TASK_RUNS, (flow_run_id,))]
+
+
+async def task_run_states(database: Database, flow_run_id: str) -> list[TaskRunRow]:
+    """As `task_runs`, without the results."""
+    return [_task_run(row) for row in await database.read(_TASK_RUN_STATES, (flow_run_id,))]
+
+
+async def interrupted_runs(database: Database, flow_name: str) -> list[FlowRunRow]:
+    """The runs of a script's flow that have not ended and belong to some process, which may be gone; the newest first."""
+    rows = await database.read(
+        f"{_FLOW_RUN} WHERE state IN ('{_UNFINISHED}') AND owner IS NOT NULL AND flow_id IN"
+        " (SELECT id FROM flow WHERE name = $1 AND project_id IS NULL) ORDER BY scheduled_start_time DESC",
+        (flow_name,),
+    )
+    return [_flow_run(row) for row in rows]
+
+
+async def runs_named(database: Database, name: str) -> list[str]:
+    """The ids of the flow runs with this name, the newest first."""
+    rows = await database.read("SELECT id FROM flow_run WHERE name = $1 ORDER BY scheduled_start_time DESC", (name,))
+    return [run_id for (run_id,) in rows]
 
 
 async def cached_states(

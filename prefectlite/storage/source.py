@@ -14,6 +14,7 @@ from importlib.machinery import SOURCE_SUFFIXES, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -120,6 +121,7 @@ class ModuleSource(Source, frozen=True, tag="Module"):
 
 
 AnySource = FileSource | ModuleSource
+_loaded: WeakKeyDictionary[Graph, AnySource] = WeakKeyDictionary()
 
 
 def source_from_argument(text: str) -> AnySource:
@@ -147,6 +149,20 @@ def source_record(source: AnySource, flow_name: str) -> dict[str, Any]:
     return record
 
 
+def place_of(graph: Graph) -> dict[str, Any] | None:
+    """Where `graph` can be loaded from in another process, as the record keeps it: the file or module that was loaded, or is
+    the script. None for one that was made elsewhere.
+    """
+    if graph in _loaded:
+        return source_record(_loaded[graph], graph.name)
+    main = sys.modules.get("__main__")
+    path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    if not path or not any(value is graph for value in list(vars(main).values())):
+        return None
+    source = ModuleSource(module=spec.name) if spec is not None else FileSource(path=str(Path(path).absolute()))
+    return source_record(source, graph.name)
+
+
 def load_flow(source: AnySource) -> Graph:
     """The flow that `source` names. Raises FlowSourceMissing, naming the flows found, or FlowImportError."""
     found = load_flows(source)
@@ -163,6 +179,7 @@ def load_flows(source: AnySource) -> list[Graph]:
         found = [flow for flow in found if flow.name == source.flow] or _by_variable(source, found)
     if not found:
         raise FlowSourceMissing(f"{source.place}: no flow found in it: define one with `with Flow(...) as flow:`")
+    _loaded.update(dict.fromkeys(found, source))
     return found
 
 

@@ -18,7 +18,8 @@ CREATE TABLE project (
 );
 
 -- One version of one flow. `digest` is the hash of its structure and of the code it was loaded from: registering the same
--- digest again finds this row. A flow that was only run from a script has no project and no storage.
+-- digest again finds this row. A flow that was only run from a script has no project and no storage; `source` is where
+-- that script was, for who wants to go on with a run of it.
 CREATE TABLE flow (
     id $id PRIMARY KEY,
     project_id $id REFERENCES project (id) ON DELETE CASCADE,
@@ -29,6 +30,7 @@ CREATE TABLE flow (
     archived INTEGER NOT NULL DEFAULT 0,
     parameters $json NOT NULL,
     storage $json,
+    source $json,
     serialized_flow $json NOT NULL,
     core_version TEXT NOT NULL,
     digest TEXT NOT NULL,
