@@ -24,7 +24,7 @@ def command(run: str, flow: str | None, tasks: tuple[str, ...], database: str | 
 
     async def begin(session: Session) -> Begun:
         begun = await with_code(await run_called(run, session), flow, session)  # before anything is changed
-        row = await session.client.restart_flow_run(begun.run.id, tasks, claim=session.owner.id)
+        row = await session.client.restart_flow_run(begun.run.id, session.owner.id, tasks)
         return begun._replace(run=row, takeover_from=None)
 
     execute(begin, load_settings(options=OPTIONS, database_url=database), plain=plain)

@@ -147,8 +147,8 @@ class LocalClient:
             return (await runs.flow_run(self._database, flow_run_id)).state
         return "Cancelling"
 
-    async def restart_flow_run(self, flow_run_id: str, tasks: Collection[str] = (), claim: str | None = None) -> FlowRunRow:
-        """The run, which has ended, scheduled again, and kept for the process `claim`, if one is given.
+    async def restart_flow_run(self, flow_run_id: str, claim: str, tasks: Collection[str] = ()) -> FlowRunRow:
+        """The run, which has ended, scheduled again, and kept for the process `claim`.
 
         These tasks (named by name or slug) run again, or those that did not succeed, with all that depends on them; what the
         others gave is gone by. Raises NotFound, BadRequest if there is nothing to run again, and TransitionRefused.
@@ -164,12 +164,11 @@ class LocalClient:
             raise BadRequest(
                 f"All tasks of flow run {row.name!r} succeeded: say which one is to run again, and what follows"
             )
-        answers = [self._orchestrator.propose(self._run_again(flow_run_id, run)) for run in again]
-        for answer in answers:
-            _answer(await answer)
         scheduled = self._record(Scheduled("Flow run restarted.", start_time=self._clock.now()))
         proposal = FlowRunProposal(flow_run_id, scheduled, row.version, claim=claim, restart=True)
-        _answer(await self._orchestrator.propose(proposal))
+        _answer(await self._orchestrator.propose(proposal))  # from here on it is ours, and nobody begins it
+        for answer in [self._orchestrator.propose(self._run_again(flow_run_id, run)) for run in again]:
+            _answer(await answer)
         return await runs.flow_run(self._database, flow_run_id)
 
     async def set_flow_run_state(self, flow_run_id: str, state: State, version: int | None = None) -> str:

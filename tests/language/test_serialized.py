@@ -89,9 +89,9 @@ def test_a_flow_in_full() -> None:
             },
         ],
         "edges": [
-            {"upstream": "size", "downstream": "source-1", "key": None, "mapped": False},
-            {"upstream": "size", "downstream": "work-a-b-1", "key": "y", "mapped": False},
-            {"upstream": "source-1", "downstream": "work-a-b-1", "key": "x", "mapped": True},
+            {"upstream": "size", "downstream": "source-1", "key": None, "mapped": False, "flattened": False},
+            {"upstream": "size", "downstream": "work-a-b-1", "key": "y", "mapped": False, "flattened": False},
+            {"upstream": "source-1", "downstream": "work-a-b-1", "key": "x", "mapped": True, "flattened": False},
         ],
     }
 
