@@ -29,6 +29,7 @@ PrefectliteError
 ├── TransitionRefused         the orchestrator said no
 ├── SettingsError             a setting cannot be used
 ├── PortInUse                 something else listens there
+├── AlreadyServed             another server has this database
 ├── ApiError                  a server answered with errors, or not at all
 └── UnsupportedLoop           this event loop cannot host prefectlite
 
@@ -227,6 +228,13 @@ class PortInUse(PrefectliteError, OSError):
     """Another process listens on the port asked for."""
 
     code = "PORT_IN_USE"
+    exit_code = 69
+
+
+class AlreadyServed(PrefectliteError):
+    """Another process serves this database."""
+
+    code = "ALREADY_SERVED"
     exit_code = 69
 
 

@@ -14,7 +14,7 @@ from prefectlite import hosting
 from prefectlite.api.app import create_app
 from prefectlite.clock import Clock
 from prefectlite.contexts import active_session, loading_flow
-from prefectlite.errors import FlowError
+from prefectlite.errors import AlreadyServed, FlowError
 from prefectlite.flow import Flow
 from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
@@ -36,6 +36,9 @@ class Runtime:
     The `flows` are registered under `project_name`, and runs of them that are created through the API, and those that an
     earlier process left unfinished, are executed here. Installs no signal handlers. Raises StoreError if the database cannot
     be opened, FlowError if a flow cannot be run.
+
+    Of several on one SQLite file one keeps the services (the rescuer of runs whose process is gone, and the like), and the
+    next when that one leaves. With an `address` this is a server, of which there may be one: AlreadyServed names the other.
     """
 
     def __init__(
@@ -47,13 +50,14 @@ class Runtime:
         settings: Settings | None = None,
         clock: Clock | None = None,
         agent: bool = True,
+        address: str | None = None,
     ) -> None:
         self.settings = settings or load_settings(database_url=database_url)
         self._by_name = settings is not None or database_url is not None
         self._flows = [(flow, source_of(flow, flow.made_in)) for flow in flows]
         self._project_name = project_name
         self._clock = clock
-        self._with_agent = agent
+        self._with_agent, self._address = agent, address
         self._catalog = Catalog()
         self._services: set[asyncio.Task[None]] = set()
         self._session: Session | None = None
@@ -71,6 +75,7 @@ class Runtime:
             self._host.check_loop()
             self._session = await self._host.session()
             self._token = active_session.set(self._host)
+            await self._check_alone(self._session)
             for flow, source in self._flows:
                 await self.register(flow, source)
             if self._with_agent:
@@ -122,12 +127,25 @@ class Runtime:
             await asyncio.wait(self._services)
         self._services.clear()
 
+    async def _check_alone(self, session: Session) -> None:
+        if self._address is None:
+            return
+        keeper = await asyncio.to_thread(session.duty.take, self._address)
+        if keeper is not None and keeper.address is not None:
+            raise AlreadyServed(
+                f"{session.database.place} is served by another `prefectlite serve` already: process {keeper.pid}, at"
+                f" {keeper.address}. Use or stop that one, or name another database with --database"
+            )
+
     async def _start_agent(self, session: Session) -> None:
         agent = Agent(session, self._catalog, self._begin)
-        rescuer = Rescuer(session, agent, self._begin)
-        await rescuer.rescue()
         self._serve("agent", agent.run)
-        self._serve("rescuer", rescuer.run)
+        self._serve("keeper of the services", lambda: self._keep_services(session, agent))
+
+    async def _keep_services(self, session: Session, agent: Agent) -> None:
+        """What one process does for all that share the database, once it is this one."""
+        await session.duty.taken(self._address)
+        await restarting("rescuer", Rescuer(session, agent, self._begin).run)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         async def of(_: Session) -> None:

@@ -26,6 +26,7 @@ from prefectlite.live.bus import Bus
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.names import run_name
 from prefectlite.orchestrator.company import company_of
+from prefectlite.orchestrator.duty import Duty
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_orders import LocalOrders
@@ -57,6 +58,7 @@ class Session:
         self.settings, self.database, self.clock = settings, database, clock
         self.bus = Bus()
         self.owner, self.neighbours = company_of(database, self.bus)
+        self.duty = Duty(getattr(database, "path", None), self.neighbours)
         self.orchestrator = LocalOrchestrator(database, self.bus)
         self.run_log = LocalRunLog(database, self.bus)
         self.client = LocalClient(database, self.orchestrator, clock)
@@ -188,6 +190,7 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
                     session.run_log.aclose()
                     session.orchestrator.aclose()
                     await asyncio.wait(writers)
+                    session.duty.close()  # before its neighbours hear that this process leaves
                     if session.neighbours is not None:
                         await session.neighbours.aclose()
                     session.owner.close()

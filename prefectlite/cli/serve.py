@@ -105,7 +105,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-    async with Runtime(settings=settings) as runtime:
+    async with Runtime(settings=settings, address=_address(listener)) as runtime:
         for flow, source in flows:
             await register_in(runtime.session, flow, project, source)
         server = _Server(_config(runtime))
@@ -154,10 +154,13 @@ async def _wind_down(runtime: Runtime, grace: float, at_once: asyncio.Event) -> 
         click.echo(f"{left} flow run(s) are left to be taken up again by the next `serve`.", err=True)
 
 
-def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]]) -> None:
+def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"prefectlite {__version__} at http://{shown}:{port}")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]]) -> None:
+    click.echo(f"prefectlite {__version__} at {_address(listener)}")
     click.echo(f"  database  {without_password(settings.resolved_database_url())}")
     for flow, source in flows:
         click.echo(f"  flow      {flow.name}  ({source.place})")

@@ -19,6 +19,7 @@ import msgspec
 from prefectlite.live.bus import Bus
 from prefectlite.live.hints import Hint, Message, merged
 from prefectlite.orchestrator.hearsay import MOST_HINTS, Hearsay
+from prefectlite.orchestrator.lifelines import Lifelines
 from prefectlite.repository.database import Database
 
 #: Seconds for which hints are gathered before they are sent.
@@ -35,6 +36,7 @@ class SocketNeighbours(Hearsay):
         self._name = owner_id.replace("-", "")[-12:]
         super().__init__(database, bus)
         self._socket: socket.socket | None = None
+        self._lifelines = Lifelines(self._lifeline_of(self._name), self.departed.set)
         self._known: dict[str, list[Hint]] = {}  # neighbour -> what it has not been told yet
         self._sending: asyncio.TimerHandle | None = None
 
@@ -46,8 +48,10 @@ class SocketNeighbours(Hearsay):
             names = await asyncio.to_thread(self._bind)
             assert self._socket is not None
             asyncio.get_running_loop().add_reader(self._socket.fileno(), self._receive)
+            self._lifelines.open()
             for name in names:
                 self._known[name] = []
+                self._lifelines.throw(self._lifeline_of(name))
                 self._send_to(name, Message(self._name, greeting=True))
 
     async def aclose(self) -> None:
@@ -58,11 +62,12 @@ class SocketNeighbours(Hearsay):
             self._send_to(name, Message(self._name, leaving=True))
         if self._sending is not None:
             self._sending.cancel()
+        self._lifelines.close()
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._socket.close()
         self._socket = None
         with contextlib.suppress(OSError):
-            (self._directory / self._name).unlink()
+            (self._directory / self._name).unlink(missing_ok=True)
             self._directory.rmdir()  # if nobody else is there
 
     @property
@@ -93,8 +98,9 @@ class SocketNeighbours(Hearsay):
             raise
         listener.setblocking(False)
         self._socket = listener
+        self._lifelines.bind()
         # After binding: of two that begin together at least one sees the other.
-        return [path.name for path in self._directory.iterdir() if path.name != self._name]
+        return [path.name for path in self._directory.iterdir() if not path.suffix and path.name != self._name]
 
     def _send(self) -> None:
         self._sending = None
@@ -124,8 +130,12 @@ class SocketNeighbours(Hearsay):
     def _forget(self, name: str) -> None:
         self._known.pop(name, None)
         self.departed.set()
-        with contextlib.suppress(OSError):  # its process is gone: so is its socket
+        with contextlib.suppress(OSError):  # its process is gone: so are its sockets
             (self._directory / name).unlink()
+            self._lifeline_of(name).unlink()
+
+    def _lifeline_of(self, name: str) -> Path:
+        return self._directory / f"{name}.life"
 
     def _receive(self) -> None:
         while self._socket is not None:

@@ -60,6 +60,12 @@ class FileLock:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _unlock(self._descriptor)
 
+    def write(self, content: bytes) -> None:
+        """Have `content` in the file, for those who find it locked."""
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, content)
+
     def close(self) -> None:
         """Let go of the lock and the file."""
         if self._descriptor >= 0:

@@ -30,7 +30,8 @@ class Rescuer:
                 self._begin(self._agent.execute(run_id, takeover_from=owner))
 
     async def run(self) -> None:
-        """Look again whenever a neighbour is gone, until cancelled."""
+        """Look now, and again whenever a neighbour is gone, until cancelled."""
+        await self.rescue()
         neighbours = self._session.neighbours
         while neighbours is not None:
             await neighbours.departed.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from pathlib import Path
@@ -140,6 +141,21 @@ def test_a_database_that_is_none(tmp_path: Path, free_port: int) -> None:
     assert result.returncode == 69
     assert "text.sqlite cannot be opened" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_second_server_of_one_database_is_refused(tmp_path: Path, free_port: int) -> None:
+    with serving(port=free_port, cwd=tmp_path) as server:
+        second = prefectlite("serve", "--port", "0", cwd=tmp_path)
+        assert second.returncode == 69
+        assert re.fullmatch(
+            rf"Error: .*test\.sqlite is served by another `prefectlite serve` already: process {server.process.pid}, at"
+            rf" http://127\.0\.0\.1:{free_port}\. Use or stop that one, or name another database with --database\n",
+            second.stderr,
+        )
+        server.process.kill()
+        server.process.communicate()
+    with serving(port=free_port, cwd=tmp_path):
+        pass
 
 
 def test_a_flow_registered_by_its_script_is_found_and_run(tmp_path: Path, free_port: int) -> None:
