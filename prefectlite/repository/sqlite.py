@@ -12,14 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiosqlite
-
 from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
 from prefectlite.live.hints import Hint
 from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
 from prefectlite.repository.schema import migrate
+from prefectlite.repository.sqlite_connection import Connection, connected
 
 T = TypeVar("T")
 #: The words of the migrations in SQLite's language.
@@ -35,30 +34,6 @@ SYNC_INTERVAL = 1.0
 def _to_sqlite(sql: str) -> str:
     # SQLite gives its own `$n` numbers by first appearance, and Python 3.12 warns about them; `?n` means what `$n` says.
     return re.sub(r"\$(\d+)", r"?\1", sql)
-
-
-class _Connection(aiosqlite.Connection):
-    """A connection that runs whole functions on its thread: a cancelled caller never leaves it inside a transaction."""
-
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, iter_chunk_size=64)
-        self._thread.daemon = True  # an application that forgets to close must still be able to end
-
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """What `function(sqlite3 connection, *args)` returns on the connection's thread."""
-        result: T = await self._execute(function, self._conn, *args)  # type: ignore[no-untyped-call]
-        return result
-
-
-async def _connected(connector: Callable[[], sqlite3.Connection]) -> _Connection:
-    connection = _Connection(connector)
-    opening = asyncio.ensure_future(connection)
-    try:
-        await asyncio.shield(opening)
-    except asyncio.CancelledError:  # cancelled halfway, it would be connected and never closed
-        opening.add_done_callback(lambda _: connection.stop())
-        raise
-    return connection
 
 
 class SqliteTransaction:
@@ -91,9 +66,10 @@ class SqliteDatabase:
     def __init__(self, path: Path | None, *, always_durable: bool = False, memory_uri: str | None = None) -> None:
         self.path, self._memory_uri = path, memory_uri
         self._always_durable = always_durable
-        self._writer: _Connection | None = None
-        self._idle_readers: asyncio.LifoQueue[_Connection | None] = asyncio.LifoQueue()
-        self._readers: list[_Connection] = []
+        self._writer: Connection | None = None
+        self._idle_readers: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
+        self._readers: list[Connection] = []
+        self._closing: set[asyncio.Task[None]] = set()  # connections that nobody waits for any more
         self._lock = FileLock(path.with_name(path.name + ".lock")) if path else None
         self._synced_at = time.monotonic()
         self._unsynced = False  # whether a power cut would lose a commit
@@ -107,7 +83,7 @@ class SqliteDatabase:
         if sqlite3.sqlite_version_info < MINIMUM_VERSION:
             raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
         try:
-            self._writer = await _connected(self._connect_writer)
+            self._writer = await connected(self._connect_writer, self._closing)
             await migrate(self, TYPES, self.place)
         except sqlite3.Error as error:
             await self.aclose()
@@ -157,6 +133,8 @@ class SqliteDatabase:
         for connection in connections:
             with suppress(sqlite3.Error, ValueError):
                 await connection.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
         if self._lock is not None:
             self._lock.close()
 
@@ -174,13 +152,13 @@ class SqliteDatabase:
         with suppress(StoreError):  # whoever writes next is told
             await self.write(work, durable=True)
 
-    def _open_writer(self) -> _Connection:
+    def _open_writer(self) -> Connection:
         if self._writer is None:
             raise StoreClosed(f"The database {self.place} has been closed")
         return self._writer
 
-    async def _new_reader(self) -> _Connection:
-        reader = await _connected(self._connect_reader)
+    async def _new_reader(self) -> Connection:
+        reader = await connected(self._connect_reader, self._closing)
         if self._writer is None:  # closed meanwhile, by somebody who did not know of this one
             await reader.close()
         else:
