@@ -21,6 +21,7 @@ PrefectliteError
 ├── ResultLocationError       a result's location leads where it should not (also a ValueError)
 ├── StoreError                the database cannot be used
 │   ├── SchemaTooNew          it was written by a newer prefectlite
+│   ├── StoreDamaged          its file is damaged, or no database
 │   ├── StoreUnavailable      it cannot be opened or reached
 │   │   └── NoDataDirectory   because there is no place for it in the user's home
 │   └── StoreClosed           it was used after it was closed
@@ -173,6 +174,12 @@ class SchemaTooNew(StoreError):
 
     code = "SCHEMA_TOO_NEW"
     exit_code = 76
+
+
+class StoreDamaged(StoreError):
+    """The database's file is damaged, or is no database."""
+
+    code = "STORE_DAMAGED"
 
 
 class StoreUnavailable(StoreError):
