@@ -20,6 +20,7 @@ from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.rescuer import Rescuer
+from prefectlite.services.retention import Retention
 from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import AnySource
@@ -128,6 +129,7 @@ class Runtime:
         await rescuer.rescue()
         self._serve("agent", agent.run)
         self._serve("rescuer", rescuer.run)
+        self._serve("retention", Retention(session).run)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         async def of(_: Session) -> None:

@@ -34,7 +34,7 @@ async def filled(path: Path, projects: int) -> None:
 async def add_projects(database: SqliteDatabase, first: int, count: int) -> None:
     async def work(tx: Transaction) -> None:
         rows = [(f"id-{n}", f"project {n}", "x" * 300) for n in range(first, first + count)]
-        await tx.executemany("INSERT INTO project VALUES ($1, $2, $3, 0, 0)", rows)
+        await tx.executemany("INSERT INTO project (id, name, description, created, updated) VALUES ($1, $2, $3, 0, 0)", rows)
 
     await database.write(work)
 
