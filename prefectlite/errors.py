@@ -25,6 +25,7 @@ PrefectliteError
 │   ├── StoreUnavailable      it cannot be opened or reached
 │   │   └── NoDataDirectory   because there is no place for it in the user's home
 │   └── StoreClosed           it was used after it was closed
+├── RunFileError              a run cannot be written to a file, or read from it (also a ValueError)
 ├── NotFound                  no such row
 ├── BadRequest                the API's input cannot be used
 ├── TransitionRefused         the orchestrator said no
@@ -200,6 +201,13 @@ class StoreClosed(StoreError):
     """The database was used after it was closed."""
 
     code = "STORE_CLOSED"
+
+
+class RunFileError(PrefectliteError, ValueError):
+    """A flow run cannot be written to a file, or a file cannot be read as one."""
+
+    code = "RUN_FILE"
+    exit_code = 65
 
 
 class NotFound(PrefectliteError, LookupError):

@@ -18,6 +18,7 @@ from prefectlite.version import __version__
 _COMMANDS = {
     "run": ("prefectlite.cli.run", "Run a flow from a Python file or module, here and now."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
+    "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
 }
 #: Setting -> the option that overrides it, for messages.
