@@ -98,7 +98,8 @@ def copy_to(connection: sqlite3.Connection, target: Path) -> dict[str, int]:
                 expected = row_counts(connection)
                 connection.backup(copy)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # damage can end it
+                    connection.execute("ROLLBACK")
             _pragma(copy, "journal_mode=DELETE")  # one file, without companions
             verify(copy, target, expected)
         _to_disk(unfinished)
