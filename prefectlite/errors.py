@@ -21,9 +21,11 @@ PrefectliteError
 ├── ResultLocationError       a result's location leads where it should not (also a ValueError)
 ├── StoreError                the database cannot be used
 │   ├── SchemaTooNew          it was written by a newer prefectlite
+│   ├── StoreDamaged          its file is damaged, or no database
 │   ├── StoreUnavailable      it cannot be opened or reached
 │   │   └── NoDataDirectory   because there is no place for it in the user's home
 │   └── StoreClosed           it was used after it was closed
+├── RunFileError              a run cannot be written to a file, or read from it (also a ValueError)
 ├── NotFound                  no such row
 ├── BadRequest                the API's input cannot be used
 ├── TransitionRefused         the orchestrator said no
@@ -176,6 +178,12 @@ class SchemaTooNew(StoreError):
     exit_code = 76
 
 
+class StoreDamaged(StoreError):
+    """The database's file is damaged, or is no database."""
+
+    code = "STORE_DAMAGED"
+
+
 class StoreUnavailable(StoreError):
     """The database cannot be opened or reached."""
 
@@ -194,6 +202,13 @@ class StoreClosed(StoreError):
     """The database was used after it was closed."""
 
     code = "STORE_CLOSED"
+
+
+class RunFileError(PrefectliteError, ValueError):
+    """A flow run cannot be written to a file, or a file cannot be read as one."""
+
+    code = "RUN_FILE"
+    exit_code = 65
 
 
 class NotFound(PrefectliteError, LookupError):

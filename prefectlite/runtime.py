@@ -20,6 +20,7 @@ from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.rescuer import Rescuer
+from prefectlite.services.retention import Retention
 from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import AnySource
@@ -145,7 +146,10 @@ class Runtime:
     async def _keep_services(self, session: Session, agent: Agent) -> None:
         """What one process does for all that share the database, once it is this one."""
         await session.duty.taken(self._address)
-        await restarting("rescuer", Rescuer(session, agent, self._begin).run)
+        services = {"rescuer": Rescuer(session, agent, self._begin).run, "retention": Retention(session).run}
+        async with asyncio.TaskGroup() as group:
+            for name, service in services.items():
+                group.create_task(restarting(name, service))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         async def of(_: Session) -> None:

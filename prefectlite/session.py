@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,12 @@ class Session:
         except Exception:
             self._flows.pop(digest, None)  # the next run tries again
             raise
+
+    def forget_flows(self, ids: Collection[str]) -> None:
+        """Ask the database for the rows of flows anew: these have been deleted."""
+        self._flows.clear()
+        for graph in [graph for graph, (_, row) in self._adopted.items() if row.id in ids]:
+            del self._adopted[graph]
 
     async def follow_orders(self) -> None:
         """Stop the runs of this process that somebody asked to be cancelled, or ended by hand."""

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefectlite import settings as settings_module
 from prefectlite.errors import SettingsError
 from prefectlite.settings import (
     Settings,
@@ -28,6 +29,8 @@ FIELDS = Settings.__struct_fields__
 #: Per setting: two values that differ from the default.
 SAMPLES: dict[str, tuple[Any, Any]] = {
     "database_url": ("sqlite:///a", "sqlite:///b"),
+    "retention_days": (7, 0),
+    "log_retention_days": (7, 0),
     "durability": ("full", "full"),
     "host": ("0.0.0.0", "::1"),
     "port": (9001, 0),
@@ -221,7 +224,7 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 
 
 def test_the_file_is_in_the_users_configuration_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platformdirs, "user_config_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(settings_module.platformdirs, "user_config_path", lambda name: tmp_path / name)
     (tmp_path / "prefectlite").mkdir()
     (tmp_path / "prefectlite" / "config.toml").write_text("port = 9200", encoding="utf-8")
     assert load_settings({}).port == 9200

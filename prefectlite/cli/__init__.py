@@ -20,6 +20,7 @@ _COMMANDS = {
     "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
+    "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
 }
 #: Setting -> the option that overrides it, for messages.

@@ -64,18 +64,21 @@ def missing(applied: Sequence[Row], place: str) -> list[Migration]:
 
 
 async def migrate(database: Writable, types: Mapping[str, str], place: str) -> None:
-    """Bring the database at `place` to the newest schema; several processes may try at once.
+    """Bring the database at `place` to the newest schema, one transaction for each step; several processes may try at once.
 
     Raises SchemaTooNew if a newer prefectlite wrote it, StoreError if a migration it was made with has been edited since.
     """
 
-    async def work(tx: Transaction) -> None:
+    async def step(tx: Transaction) -> int:
         await tx.execute(_MEMO)
-        for migration in missing(await tx.fetch(APPLIED), place):
+        steps = missing(await tx.fetch(APPLIED), place)
+        for migration in steps[:1]:
             for statement in migration.statements(types):
                 await tx.execute(statement)
             await tx.execute(
                 "INSERT INTO migration VALUES ($1, $2, $3)", (migration.number, migration.name, migration.digest)
             )
+        return len(steps) - 1
 
-    await database.write(work, durable=True)
+    while await database.write(step, durable=True) > 0:
+        pass

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,45 +15,16 @@ from prefectlite.live.hints import Hint
 from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
-from prefectlite.repository.schema import migrate
 from prefectlite.repository.sqlite_connection import Connection, connected
+from prefectlite.repository.sqlite_file import begin_use, check_companions, damage, is_damage
+from prefectlite.repository.sqlite_schema import make_schema
+from prefectlite.repository.sqlite_transaction import run_transaction, to_sqlite
 
 T = TypeVar("T")
-#: The words of the migrations in SQLite's language.
-TYPES = {"id": "TEXT", "time": "INTEGER", "json": "TEXT", "bytes": "BLOB", "seq": "INTEGER", "big": "INTEGER"}
-TYPES["keyed"] = " WITHOUT ROWID"
 MINIMUM_VERSION = (3, 37, 0)
 READERS = 4
 #: A running flow's commits survive a power cut after this many seconds at the latest, without one being asked for.
 SYNC_INTERVAL = 1.0
-
-
-@functools.lru_cache(maxsize=256)  # statements of queries are bounded by the API's own limits
-def _to_sqlite(sql: str) -> str:
-    # SQLite gives its own `$n` numbers by first appearance, and Python 3.12 warns about them; `?n` means what `$n` says.
-    return re.sub(r"\$(\d+)", r"?\1", sql)
-
-
-class SqliteTransaction:
-    """Statements on the writing connection, on its thread: none of these ever suspends."""
-
-    dialect = SQLITE
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.hints: list[Hint] = []
-
-    async def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        return self._connection.execute(_to_sqlite(sql), params).fetchall()
-
-    async def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
-        self._connection.execute(_to_sqlite(sql), params)
-
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        self._connection.executemany(_to_sqlite(sql), rows)
-
-    def announce(self, hint: Hint) -> None:
-        self.hints.append(hint)
 
 
 class SqliteDatabase:
@@ -79,15 +48,14 @@ class SqliteDatabase:
         self.announced: Callable[[Hint], None] | None = None
 
     async def open(self) -> None:
-        """Connect and bring the schema up to date. Raises StoreUnavailable or SchemaTooNew, naming the file."""
+        """Connect and bring the schema up to date. Raises StoreUnavailable, StoreDamaged, SchemaTooNew."""
         if sqlite3.sqlite_version_info < MINIMUM_VERSION:
             raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
         try:
             self._writer = await connected(self._connect_writer, self._closing)
-            await migrate(self, TYPES, self.place)
         except sqlite3.Error as error:
             await self.aclose()
-            raise StoreUnavailable(f"The database {self.place} cannot be opened: {error}") from error
+            raise self._translated(error, "opened") from error
         except BaseException:
             await self.aclose()
             raise
@@ -114,12 +82,12 @@ class SqliteDatabase:
         writer = self._open_writer()
         with self._errors_translated():
             if self.path is None:
-                return await writer.run(_fetch, _to_sqlite(sql), params)
+                return await writer.run(_fetch, to_sqlite(sql), params)
             reader = await self._idle_readers.get()
             try:
                 self._open_writer()  # the database may have been closed while this waited for its turn
                 reader = reader or await self._new_reader()
-                return await reader.run(_fetch, _to_sqlite(sql), params)
+                return await reader.run(_fetch, to_sqlite(sql), params)
             finally:
                 self._idle_readers.put_nowait(reader)
 
@@ -173,18 +141,27 @@ class SqliteDatabase:
             yield
         except sqlite3.DatabaseError as error:
             if type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError):
-                raise StoreUnavailable(f"The database {self.place} cannot be used: {error}") from error
+                raise self._translated(error, "used") from error
             raise
+
+    def _translated(self, error: sqlite3.Error, what: str) -> StoreError:
+        if self.path is not None and is_damage(error):
+            return damage(self.path, str(error))
+        return StoreUnavailable(f"The database {self.place} cannot be {what}: {error}")
 
     # -- on the connections' threads ----------------------------------------------------------------------------------
 
     def _connect_writer(self) -> sqlite3.Connection:
         place, is_uri = self.path or self._memory_uri or ":memory:", self._memory_uri is not None
+        was_left_open = self.path is not None and check_companions(self.path)
         connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=30, uri=is_uri)
         try:
-            if self._lock is not None:
+            if self._lock is None or self.path is None:
+                make_schema(connection)
+            else:
                 with self._lock:
-                    connection.execute("PRAGMA journal_mode=WAL")
+                    begin_use(connection, self.path, was_left_open)
+                    make_schema(connection, self.path)
                 connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
         except BaseException:
@@ -201,54 +178,21 @@ class SqliteDatabase:
         self, connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]], durable: bool
     ) -> tuple[T, list[Hint]]:
         if self._lock is None:
-            return _run_transaction(connection, work)
+            return run_transaction(connection, work)
         now = time.monotonic()
         durable = durable or self._always_durable or now - self._synced_at > SYNC_INTERVAL
         with self._lock:
             if not durable:
-                result = _run_transaction(connection, work)
+                result = run_transaction(connection, work)
                 self._unsynced = True
                 return result
             connection.execute("PRAGMA synchronous=FULL")
             try:
-                result = _run_transaction(connection, work)
+                result = run_transaction(connection, work)
             finally:
                 connection.execute("PRAGMA synchronous=NORMAL")
             self._synced_at, self._unsynced = now, False
             return result
-
-
-def _run_transaction(connection: sqlite3.Connection, work: Callable[[Transaction], Awaitable[T]]) -> tuple[T, list[Hint]]:
-    connection.execute("BEGIN IMMEDIATE")
-    transaction = SqliteTransaction(connection)
-    try:
-        result = _run_to_end(work(transaction))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result, transaction.hints
-
-
-def _run_to_end(work: Awaitable[T]) -> T:
-    steps = work.__await__()
-    try:
-        next(steps)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    raise RuntimeError("a transaction awaited something other than its own statements")
-
-
-def make_schema(connection: sqlite3.Connection) -> None:
-    """Bring the schema of the database behind `connection` up to date, from plain code."""
-
-    class Here:
-        async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
-            return _run_transaction(connection, work)[0]
-
-    _run_to_end(migrate(Here(), TYPES, "in memory"))
 
 
 def _fetch(connection: sqlite3.Connection, sql: str, params: Sequence[Any]) -> list[Row]:
@@ -259,7 +203,7 @@ async def open_sqlite(path: Path | None, *, always_durable: bool = False, memory
     """The database in the file `path` (made if need be, with its directory), for None one in memory: a new one, or that
     which `memory_uri` names.
 
-    Raises StoreUnavailable if it cannot be opened, SchemaTooNew if a newer prefectlite wrote it.
+    Raises StoreUnavailable if it cannot be opened, StoreDamaged if it is damaged, SchemaTooNew if a newer one wrote it.
     """
     if path is not None:
         try:

@@ -1,1 +1,2 @@
-"""What goes on beside the runs: the agent that begins those that are due, and the rescuer of those whose process is gone."""
+"""What goes on beside the runs: the agent begins those that are due, the rescuer takes up those whose process is gone,
+and retention deletes those that are too old."""

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from prefectlite.ids import new_id
-from prefectlite.repository.sqlite import make_schema
+from prefectlite.repository.sqlite_schema import make_schema
 from prefectlite.repository.urls import memory_uri
 from prefectlite.settings import MEMORY_URL, replaced_settings
 

@@ -20,7 +20,7 @@ from prefectlite.api import sdl
 from prefectlite.api.schema import SCHEMA
 from prefectlite.api.types import NULLABLE
 from prefectlite.repository.schema import migrations
-from prefectlite.repository.sqlite import TYPES
+from prefectlite.repository.sqlite_schema import TYPES
 from prefectlite.repository.tables import TABLES, Kind
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from prefectlite.repository.dialect import POSTGRES, SQLITE
 from prefectlite.repository.schema import migrations
-from prefectlite.repository.sqlite import TYPES
+from prefectlite.repository.sqlite_schema import TYPES
 from prefectlite.repository.statement import Compiled
 
 Rows = dict[str, list[dict[str, Any]]]

@@ -8,7 +8,8 @@ import pytest
 
 from prefectlite.errors import SchemaTooNew, StoreError, StoreUnavailable
 from prefectlite.repository.schema import Migration, migrations
-from prefectlite.repository.sqlite import TYPES, open_sqlite
+from prefectlite.repository.sqlite import open_sqlite
+from prefectlite.repository.sqlite_schema import TYPES
 from prefectlite.repository.tables import TABLES, Kind
 
 

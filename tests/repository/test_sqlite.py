@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
+from prefectlite.errors import StoreClosed, StoreDamaged, StoreError, StoreUnavailable
 from prefectlite.repository import sqlite
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.locks import FileLock
@@ -399,7 +399,7 @@ async def test_two_may_open_an_empty_file_at_once(path: Path) -> None:
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
 async def test_a_file_that_is_no_database(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(StoreUnavailable, match=f"^The database {path} cannot be opened: "):
+    with pytest.raises(StoreDamaged, match=f"^The database {path} is damaged"):
         await open_sqlite(path)
     assert path.read_bytes() == content
 

@@ -138,8 +138,8 @@ def test_a_database_that_is_none(tmp_path: Path, free_port: int) -> None:
     (tmp_path / "text.sqlite").write_text("this is not a database, and longer than a header of one hundred bytes " * 5)
     url = f"sqlite:///{tmp_path / 'text.sqlite'}"
     result = prefectlite("serve", "--port", str(free_port), "--database", url, cwd=tmp_path)
-    assert result.returncode == 69
-    assert "text.sqlite cannot be opened" in result.stderr
+    assert result.returncode == 74
+    assert "text.sqlite is damaged (file is not a database)" in result.stderr
     assert "Traceback" not in result.stderr
 
 

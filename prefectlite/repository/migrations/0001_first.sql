@@ -13,6 +13,8 @@ CREATE TABLE project (
     id $id PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     description TEXT,
+    retention_days INTEGER, -- 0: its runs are kept for ever, NULL: what the settings say; the same of logs
+    log_retention_days INTEGER,
     created $time NOT NULL,
     updated $time NOT NULL
 );
@@ -109,6 +111,7 @@ CREATE INDEX flow_run_by_state ON flow_run (state, state_start_time);
 CREATE INDEX flow_run_by_scheduled ON flow_run (scheduled_start_time);
 CREATE INDEX flow_run_by_created ON flow_run (created);
 CREATE INDEX flow_run_by_start ON flow_run (start_time);
+CREATE INDEX flow_run_by_end ON flow_run (end_time, id) WHERE end_time IS NOT NULL;
 
 CREATE TABLE task_run (
     id $id PRIMARY KEY,
