@@ -30,11 +30,19 @@ class StateRecord(msgspec.Struct, frozen=True, gc=False):
         return self.name in states.FINISHED
 
 
+#: How the encodings end of values that lie in the result store: `data` is the name there.
+ELSEWHERE = "@file"
+
+
 class ResultRecord(msgspec.Struct, frozen=True, gc=False):
     """A value as the record keeps it; `data` is None where `encoding` says it all."""
 
     encoding: str
     data: bytes | None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return self.encoding.endswith(ELSEWHERE)
 
 
 class FlowRow(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, process_clock, to_micros
 from prefectlite.engine.calling import Caller
 from prefectlite.engine.host import Host
+from prefectlite.engine.large_results import LargeResults
 from prefectlite.engine.requests import RunOptions
 from prefectlite.engine.run_logs import logging_installed
 from prefectlite.engine.surroundings import Surroundings
@@ -36,6 +38,8 @@ from prefectlite.repository import flows
 from prefectlite.repository.database import Database
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.repository.urls import open_database
+from prefectlite.results.garbage import collect_garbage
+from prefectlite.results.store import result_store
 from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
 from prefectlite.states import State
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 else:
     watchdog, source = lazily("prefectlite.engine.watchdog"), lazily("prefectlite.storage.source")
 
+_logger = logging.getLogger("prefectlite")
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
 
@@ -61,6 +66,7 @@ class Session:
         self.duty = Duty(getattr(database, "path", None), self.neighbours)
         self.orchestrator = LocalOrchestrator(database, self.bus)
         self.run_log = LocalRunLog(database, self.bus)
+        self.results = result_store(settings)
         self.client = LocalClient(database, self.orchestrator, clock)
         self.host = Host(self.owner.id, self._surroundings())
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
@@ -71,6 +77,7 @@ class Session:
             orchestrator=self.orchestrator,
             run_log=self.run_log,
             reader=LocalRunReader(self.database),
+            results=LargeResults(self.results, self.settings),
             orders=LocalOrders(self.bus, self.database),
             clock=self.clock,
             settings=self.settings,
@@ -152,6 +159,18 @@ class Session:
         self._flows.clear()
         for graph in [graph for graph, (_, row) in self._adopted.items() if row.id in ids]:
             del self._adopted[graph]
+
+    async def collect_garbage(self) -> None:
+        """Remove the files of results that the record does not name any more. A failure is logged: there is a next time."""
+        if self.results is None:
+            return
+        try:
+            removed = await collect_garbage(self.database, self.results)
+        except Exception:
+            _logger.exception("files of results that nothing names could not be removed from %s", self.results.place)
+        else:
+            if removed:
+                _logger.info("removed %d files of results that nothing names from %s", removed, self.results.place)
 
     async def follow_orders(self) -> None:
         """Stop the runs of this process that somebody asked to be cancelled, or ended by hand."""

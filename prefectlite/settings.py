@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     checkpointing: bool = True  # whether results of tasks with a `result` or a `target` are written there
     max_result_bytes: _Count = 64 * 1024 * 1024  # larger results stay in memory and are computed again on resume
+    inline_result_bytes: _Count = 64 * 1024  # larger results lie in files beside the database's, or under result_store_url
+    result_store_url: str = ""  # s3://bucket/folder, file:///folder, …: where they lie instead
+    result_key_file: str = ""  # what seals them; empty: a file beside the database's, or in the user's data directory
     task_max_retries: _Count = 0  # for tasks that say nothing themselves, as the next two
     task_retry_delay: _Seconds | None = None
     task_timeout: _SomeSeconds | None = None

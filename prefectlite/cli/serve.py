@@ -113,14 +113,15 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             serving = group.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()
             _announce(settings, listener, flows)
-            warming = group.create_task(warm(runtime.app))
+            aside = [group.create_task(warm(runtime.app)), group.create_task(runtime.session.collect_garbage())]
             waiting = group.create_task(stop.wait())
             await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
             await _wind_down(runtime, settings.grace_period, at_once)
             runtime.session.bus.close()
             server.stopping.set()
             waiting.cancel()
-            warming.cancel()
+            for work in aside:
+                work.cancel()
 
 
 def _config(runtime: Runtime) -> uvicorn.Config:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from prefectlite.engine.large_results import LargeResults
 from prefectlite.errors import SerializationError
 from prefectlite.language.caching import hashed
 from prefectlite.language.task import Task
 from prefectlite.orchestrator.protocols import RunReader
 from prefectlite.records import restore_state
-from prefectlite.results import codec
 from prefectlite.states import Cached, Pending, State
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
@@ -33,7 +33,12 @@ def default_cache_key(flow_name: str, slug: str) -> str:
 
 
 async def cached_now(
-    reader: RunReader, place: CachePlace, state: State, inputs: Mapping[str, Any], parameters: Mapping[str, Any]
+    reader: RunReader,
+    results: LargeResults,
+    place: CachePlace,
+    state: State,
+    inputs: Mapping[str, Any],
+    parameters: Mapping[str, Any],
 ) -> State:
     """The newest cached state that the task's validator accepts, else `state`, or Pending where that was a stale cache.
 
@@ -42,11 +47,19 @@ async def cached_now(
     task = place.task
     if isinstance(state, Cached):
         return state if _is_good(task, state, inputs, parameters) else Pending("Cache was invalid; ready to run.")
-    candidates = await _candidates(reader, place)
-    for candidate in candidates:
+    stale = False
+    for record, result in await reader.cached(place.key, place.flow_run_id, place.map_index):
+        candidate = restore_state(record)
+        try:
+            candidate.result = None if result is None else await results.value(result)
+        except SerializationError as error:  # it was never written down: only the process that made it could have used it
+            if result is not None and result.is_elsewhere:
+                _logger.warning("Task '%s': a cached result cannot be used: %s", task.name, error)
+            continue
         if _is_good(task, candidate, inputs, parameters):
             return candidate
-    if candidates:
+        stale = True
+    if stale:
         _logger.warning("Task '%s': Can't use cache because it is now invalid", task.name)
     return state
 
@@ -68,15 +81,3 @@ def cached_outcome(
 
 def _is_good(task: Task, state: State, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
     return task.cache_validator is not None and bool(task.cache_validator(state, inputs, parameters))
-
-
-async def _candidates(reader: RunReader, place: CachePlace) -> list[State]:
-    found = []
-    for record, result in await reader.cached(place.key, place.flow_run_id, place.map_index):
-        state = restore_state(record)
-        try:
-            state.result = None if result is None else codec.decode(result)
-        except SerializationError:
-            continue  # it was never written down: only the process that made it could have used it
-        found.append(state)
-    return found

@@ -40,12 +40,8 @@ class FlowRunExecution:
 
     def __init__(self, request: RunRequest, around: Surroundings) -> None:
         self.flow_run_id, self.lease, self.values = request.flow_run_id, request.lease, request.values
-        self.orchestrator, self.caller, self.clock, self.reader = (
-            around.orchestrator,
-            around.caller,
-            around.clock,
-            around.reader,
-        )
+        self.orchestrator, self.caller, self.clock = around.orchestrator, around.caller, around.clock
+        self.reader, self.results = around.reader, around.results
         self.graph = request.graph
         self.options = request.options
         self.single_pass = request.options.single_pass
@@ -221,7 +217,9 @@ class FlowRunExecution:
 
     def _pass_by(self, unit: Unit) -> bool:
         """Whether `unit` needs no place to run in: its end is known, or it only turns into children."""
-        if self._recorded.restore(unit):
+        if self._recorded.is_elsewhere(unit):
+            self._crew.begin(unit, self._fetch(unit))
+        elif self._recorded.restore(unit):
             self._progress.settle(unit)
         elif unit.node.task.is_constant:
             unit.state = Success("Auto-generated constant value", unit.node.task.value)
@@ -233,6 +231,10 @@ class FlowRunExecution:
         else:
             return False
         return True
+
+    async def _fetch(self, unit: Unit) -> None:
+        await self._recorded.fetch(unit, self.results)
+        self._awake([unit])
 
     async def _enter_given(self, unit: Unit, state: State) -> None:
         await commit(self, unit, state, self.caller.outcomes.record(unit, state.result) if state.is_successful() else None)

@@ -9,6 +9,7 @@ from prefectlite.clock import Clock
 from prefectlite.engine.calling import Caller
 from prefectlite.engine.expansion import expanded
 from prefectlite.engine.handlers import Handlers
+from prefectlite.engine.large_results import LargeResults
 from prefectlite.engine.plan import Node
 from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.units import Unit
@@ -32,6 +33,7 @@ class LoneTask:
         self.values, self.clock = values, clock
         self.graph = Graph("")
         self.reader: RunReader = _NothingRecorded()
+        self.results = LargeResults(None, settings)
         self.caller = Caller(settings)
         self.wanted: BaseException | None = None
         self._own_thread: OwnThread | None = None

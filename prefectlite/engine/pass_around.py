@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from prefectlite.clock import Clock
 from prefectlite.engine.calling import Caller
 from prefectlite.engine.handlers import Handlers
+from prefectlite.engine.large_results import LargeResults
 from prefectlite.engine.units import Unit
 from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Graph
@@ -22,6 +23,7 @@ class PassAround(Protocol):
     caller: Caller
     clock: Clock
     reader: RunReader
+    results: LargeResults
     graph: Graph
     single_pass: bool
 

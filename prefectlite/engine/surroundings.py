@@ -12,6 +12,7 @@ from prefectlite.settings import Settings
 
 if TYPE_CHECKING:
     from prefectlite.engine.calling import Caller
+    from prefectlite.engine.large_results import LargeResults
     from prefectlite.engine.watchdog import Watchdog
 
 
@@ -21,6 +22,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     orchestrator: Orchestrator
     run_log: RunLog
     reader: RunReader
+    results: LargeResults
     orders: Orders
     clock: Clock
     settings: Settings

@@ -144,7 +144,8 @@ class TaskPass:
         running = await self._handlers.see(state, self._running())
         if not running.is_running():
             raise EndRun(running)
-        self._execution.note(self._unit, running, self._record_of_round())
+        round_ = self._unit.round
+        self._execution.note(self._unit, running, None if round_ is None else await self._record_of(round_))
         state = await self._called(running)
         if task.cache_for is not None and state.is_successful() and not state.is_skipped():
             state = await self._step(state, self._now_cached)
@@ -209,7 +210,8 @@ class TaskPass:
 
     async def _cache_hit(self, state: State) -> State:
         place = CachePlace(self._task, self._key(), self._values.get("flow_run_id", ""), self._unit.index)
-        return await cached_now(self._execution.reader, place, state, self._arguments, self._values["parameters"])
+        around = self._execution
+        return await cached_now(around.reader, around.results, place, state, self._arguments, self._values["parameters"])
 
     async def _now_cached(self, state: State) -> State:
         self.cache_key = self._key()
@@ -219,11 +221,10 @@ class TaskPass:
     def _key(self) -> str:
         return self._task.cache_key or default_cache_key(self._values["flow_name"], self._unit.node.slug)
 
-    def _record_of_round(self) -> ResultRecord | None:
+    async def _record_of(self, last: Round) -> ResultRecord:
         """What the last round of a loop gave, so that a process that goes on from here has it."""
-        return (
-            None if self._unit.round is None else self._execution.caller.outcomes.record(self._unit, self._unit.round.result)
-        )
+        record = self._execution.caller.outcomes.record(self._unit, last.result)
+        return await self._execution.results.kept(self._unit, record)
 
     # -- 3: the user's code -----------------------------------------------------------------------------------------------
 

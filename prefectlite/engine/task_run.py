@@ -77,7 +77,9 @@ async def commit(
     name: str | None = None,
     cache_key: str | None = None,
 ) -> None:
-    """Propose `state` and return when it is committed; the unit is in it then."""
+    """Propose `state` and return when it is committed; the unit is in it then. A large result is safe before."""
+    if result is not None and execution.results.is_large(result):
+        result = await execution.results.put_away(unit, result)
     answer = execution.orchestrator.propose(proposal(execution, unit, state, result, name, cache_key))
     try:
         verdict = await answer

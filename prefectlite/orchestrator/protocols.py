@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Any, Protocol
 
 from prefectlite.records import LogRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.rules.proposals import Proposal, Verdict
@@ -49,6 +49,18 @@ class RunReader(Protocol):
 
         Those of the child with this map index come first, then the newest.
         """
+        ...
+
+
+class ResultStore(Protocol):
+    """Where results lie that are too large for the record."""
+
+    async def put(self, result: ResultRecord) -> ResultRecord:
+        """What the record is to keep in place of `result`, which is safe when this returns. Raises what goes wrong."""
+        ...
+
+    async def value(self, result: ResultRecord) -> Any:
+        """The value that `result` stands for. Raises SerializationError, saying why, if it cannot be had."""
         ...
 
 

@@ -183,3 +183,5 @@ CREATE TABLE result (
     encoding TEXT NOT NULL,
     data $bytes
 )$keyed;
+-- A result in a file of its own has the file's name as `data`: a file that none names is removed.
+CREATE INDEX result_in_file ON result (data) WHERE encoding IN ('cloudpickle@file', 'msgpack@file');

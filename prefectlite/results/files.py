@@ -1,0 +1,247 @@
+"""Large results in files of their own, named after what is in them: equal results of many tasks are one file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import stat
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from prefectlite.errors import SerializationError
+from prefectlite.records import ELSEWHERE, ResultRecord
+from prefectlite.results import codec
+from prefectlite.results.seal import DIGEST_BYTES, Seal, Sealed
+
+#: How many files are looked at, and maybe removed, at a time.
+BATCH = 200
+_ASIDE = "aside"  # the directory of files about to be removed
+_ABANDONED = 60.0  # seconds after which whoever set a file aside is taken to be gone
+_RECENT = 3600.0
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class FileResultStore:
+    """A ResultStore in the directory `root`, or in a folder of it that goes by the seal's key (`shared`). Made when needed.
+
+    A file is there as a whole or not at all, and survives a power cut before anything names it. All of its work is done in
+    worker threads.
+    """
+
+    def __init__(self, root: Path, seal: Seal, *, shared: bool = False) -> None:
+        self.place = str(root)
+        self._root, self._seal, self._shared = root, seal, shared
+        self._written: dict[bytes, float] = {}  # by this process, and when, on a clock that stands still with the machine
+        self._remembering = threading.Lock()
+
+    async def put(self, result: ResultRecord) -> ResultRecord:
+        """What the record keeps of `result`, which is safe in its file now. Raises OSError."""
+        return await asyncio.to_thread(self._put, result)
+
+    async def value(self, result: ResultRecord) -> Any:
+        """The value. Raises SerializationError, saying why, if the file is gone, altered or not ours."""
+        return await asyncio.to_thread(self._value, result)
+
+    # -- for the collection of garbage ------------------------------------------------------------------------------------
+
+    async def old(self, seconds: float) -> AsyncIterator[list[bytes]]:
+        """The names of the files that were written, or wanted, longer ago than that; in batches."""
+        await asyncio.to_thread(self._put_back_abandoned)
+        for folder in await asyncio.to_thread(self._folders):
+            names = await asyncio.to_thread(_old_names, folder, time.time() - seconds)
+            for begin in range(0, len(names), BATCH):
+                yield names[begin : begin + BATCH]
+
+    async def set_aside(self, names: Sequence[bytes], seconds: float) -> dict[bytes, str]:
+        """Those of `names` that nobody wanted in the last `seconds`, and where they are now: out of the way.
+
+        Who wants one makes a new one.
+        """
+        return await asyncio.to_thread(self._set_aside, names, seconds)
+
+    async def put_back(self, places: Iterable[str]) -> None:
+        """Undo `set_aside`."""
+        await asyncio.to_thread(self._put_back, places)
+
+    async def remove(self, places: Iterable[str]) -> int:
+        """Remove what is set aside; how many files those were."""
+        return await asyncio.to_thread(_remove, places)
+
+    # -- in a worker thread -----------------------------------------------------------------------------------------------
+
+    def _directory(self) -> Path:
+        return self._root / self._seal.folder() if self._shared else self._root
+
+    def _path(self, name: bytes) -> Path:
+        # Made of hexadecimal digits only, whatever the record says: no name leads out of the directory.
+        digits = name.hex()
+        return self._directory() / digits[:2] / digits[2:]
+
+    def _put(self, result: ResultRecord) -> ResultRecord:
+        assert result.data is not None
+        sealed = self._seal.sealed(result)
+        self._remember(sealed.digest)
+        path = self._path(sealed.digest)
+        if not _is_there(path, sealed, result.data):
+            _write(path, self._root, sealed.head, result.data)
+        return ResultRecord(result.encoding + ELSEWHERE, sealed.digest)
+
+    def _remember(self, name: bytes) -> None:
+        with self._remembering:
+            now = time.monotonic()
+            self._written.pop(name, None)
+            self._written[name] = now
+            while self._written[oldest := next(iter(self._written))] < now - _RECENT:
+                del self._written[oldest]
+
+    def _value(self, result: ResultRecord) -> Any:
+        name = result.data or b""
+        if len(name) != DIGEST_BYTES:
+            raise SerializationError("the record does not say which file it is in")
+        try:
+            return codec.decode(self._seal.opened(self._content(name), name, result.encoding))
+        except FileNotFoundError:
+            raise SerializationError(f"its file {self._path(name)} is gone") from None
+        except OSError as error:
+            raise SerializationError(f"its file cannot be read: {error}") from error
+        except SerializationError as error:
+            raise SerializationError(f"its file {self._path(name)} is of no use: {error}") from error
+
+    def _content(self, name: bytes) -> bytes:
+        with suppress(FileNotFoundError):
+            return _read(self._path(name))
+        for entry in _entries(self._directory() / _ASIDE):  # for a moment, or longer if the process ended that put it there
+            if entry.name.startswith(name.hex()):
+                with suppress(FileNotFoundError):
+                    return _read(Path(entry.path))
+        return _read(self._path(name))
+
+    def _folders(self) -> list[Path]:
+        """The directories that files are in."""
+        folders = _entries(self._directory())
+        return [Path(one.path) for one in folders if len(one.name) == 2 and one.is_dir(follow_symlinks=False)]
+
+    def _set_aside(self, names: Sequence[bytes], seconds: float) -> dict[bytes, str]:
+        aside, limit = {}, time.time() - seconds
+        directory = self._directory() / _ASIDE
+        if names:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in names:
+            path, there = self._path(name), directory / f"{name.hex()}-{secrets.token_hex(8)}"
+            with suppress(OSError):  # another process may be collecting here, too
+                if path.stat().st_mtime > limit or time.monotonic() - self._written.get(name, -_RECENT) < _RECENT:
+                    continue
+                path.replace(there)
+                # Who wants an equal result touches the file by its path. So either that was before, and shows now, or it
+                # comes after, finds no file, and writes another one.
+                if there.stat().st_mtime > limit:
+                    self._put_back([str(there)])
+                else:
+                    aside[name] = str(there)
+        return aside
+
+    def _put_back(self, places: Iterable[str]) -> None:
+        for place in map(Path, places):
+            with suppress(OSError, ValueError):
+                os.utime(place)  # it may replace one that somebody has just written, and wants
+                place.replace(self._path(bytes.fromhex(place.name.partition("-")[0])))
+
+    def _put_back_abandoned(self) -> None:
+        """What a process that ended has set aside, and neither removed nor put back."""
+        for entry in _entries(self._directory() / _ASIDE):
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_ctime < time.time() - _ABANDONED:
+                    self._put_back([entry.path])
+
+
+def _remove(places: Iterable[str]) -> int:
+    removed = 0
+    for place in places:
+        with suppress(OSError):  # on some systems while somebody reads it: next time, then
+            Path(place).unlink()
+            removed += 1
+    return removed
+
+
+def _is_there(path: Path, sealed: Sealed, data: bytes) -> bool:
+    """Whether the file has just this content. It counts as wanted from now on, so that it is not removed."""
+    try:
+        os.utime(path)
+        content = _read(path)  # after it was touched: see `_set_aside`
+    except OSError:
+        return False
+    head = len(sealed.head)
+    return len(content) == head + len(data) and content[:head] == sealed.head and memoryview(content)[head:] == data
+
+
+def _read(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | _NO_LINKS)
+    with open(descriptor, "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is not a file")
+        return file.read()
+
+
+def _write(path: Path, root: Path, *parts: bytes) -> None:
+    _make_directory(path.parent, root)
+    unfinished = path.with_name(f".{secrets.token_hex(16)}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o600)
+        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[file.write(rest) :]
+            os.fsync(descriptor)
+        unfinished.replace(path)
+        _sync(path.parent)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _make_directory(directory: Path, root: Path) -> None:
+    """Make it with those above it, so that a power cut does not take them away again."""
+    if directory.is_dir():
+        return
+    if directory != root.parent:
+        _make_directory(directory.parent, root)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _sync(directory.parent)
+
+
+def _sync(directory: Path) -> None:
+    if os.name == "nt":  # a directory cannot be opened there
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def _old_names(folder: Path, limit: float) -> list[bytes]:
+    """The names of the files in `folder` that are older than `limit`. Those that were never finished are removed."""
+    names = []
+    for entry in _entries(folder):
+        with suppress(OSError, ValueError):
+            if entry.stat(follow_symlinks=False).st_mtime > limit:
+                continue
+            if entry.name.startswith("."):
+                Path(entry.path).unlink()
+            elif len(name := bytes.fromhex(folder.name + entry.name)) == DIGEST_BYTES:
+                names.append(name)
+    return names

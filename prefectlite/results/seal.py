@@ -1,0 +1,95 @@
+"""The seal on results that lie outside the database: only what was written with the same key is read back.
+
+A file has the seal, the encoding as a line, and the value's bytes; its name is the SHA-256 of what follows the seal. Anybody
+who can write files there could otherwise plant a pickle, which is code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from prefectlite.errors import SerializationError
+from prefectlite.records import ELSEWHERE, ResultRecord
+from prefectlite.repository.locks import FileLock
+
+_KEY_BYTES = 32
+_SEAL_BYTES = DIGEST_BYTES = hashlib.sha256().digest_size
+_ENCODINGS = ("msgpack", "cloudpickle")
+
+
+class Sealed(NamedTuple):
+    """A result as a file has it: `head` and then the result's own bytes."""
+
+    digest: bytes
+    head: bytes
+
+
+class Seal:
+    """Seals results with the key in the file `key_file`, which is made, readable by its owner only, if there is none."""
+
+    def __init__(self, key_file: Path) -> None:
+        self.key_file = key_file
+        self._known: bytes | None = None
+        self._reading = threading.Lock()
+
+    def sealed(self, result: ResultRecord) -> Sealed:
+        """`result`, which has data, as a file has it. Raises OSError if there is no key and none can be made."""
+        assert result.data is not None
+        line = f"{result.encoding}\n".encode()
+        content = hashlib.sha256(line)
+        content.update(result.data)
+        digest = content.digest()
+        return Sealed(digest, hmac.digest(self._key(), digest, "sha256") + line)
+
+    def opened(self, content: bytes, digest: bytes, encoding: str) -> ResultRecord:
+        """The result in a file. Raises SerializationError if it is not the one with this digest, or has not our seal."""
+        view = memoryview(content)
+        if hashlib.sha256(view[_SEAL_BYTES:]).digest() != digest:
+            raise SerializationError("it has been altered or damaged since it was written")
+        if not hmac.compare_digest(hmac.digest(self._key(), digest, "sha256"), content[:_SEAL_BYTES]):
+            raise SerializationError(f"it was not written with the key in {self.key_file}")
+        line = f"{encoding.removesuffix(ELSEWHERE)}\n".encode()
+        if encoding.removesuffix(ELSEWHERE) not in _ENCODINGS or content[_SEAL_BYTES : _SEAL_BYTES + len(line)] != line:
+            raise SerializationError(f"it is not what the record says it is ({encoding})")
+        return ResultRecord(encoding.removesuffix(ELSEWHERE), content[_SEAL_BYTES + len(line) :])
+
+    def folder(self) -> str:
+        """A name that others get only with the same key: where several databases share a place, each has its own folder."""
+        return hmac.digest(self._key(), b"folder", "sha256")[:8].hex()
+
+    def _key(self) -> bytes:
+        with self._reading:
+            if self._known is None:
+                self._known = _read(self.key_file) or _made(self.key_file)
+            return self._known
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return key if len(key) >= _KEY_BYTES else None
+
+
+def _made(path: Path) -> bytes:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(path)  # several processes may want to make it
+    try:
+        with lock:
+            if (key := _read(path)) is not None:
+                return key
+            key = secrets.token_bytes(_KEY_BYTES)
+            with path.open("r+b") as file:
+                file.write(key)
+                file.flush()
+                os.fsync(file.fileno())
+            return key
+    finally:
+        lock.close()
