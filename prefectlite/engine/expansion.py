@@ -12,6 +12,7 @@ from prefectlite.engine.pass_around import PassAround, raise_if_wanted
 from prefectlite.engine.run_logs import task_begun, task_ended
 from prefectlite.engine.run_values import task_values
 from prefectlite.engine.units import Unit, flat, has_elements
+from prefectlite.language.graph import Edge
 from prefectlite.shown import told
 from prefectlite.states import Failed, Mapped, Pending, Retrying, Skipped, State, Success
 
@@ -60,15 +61,14 @@ def _as_given(start: Mapped, found: State) -> State:
 
 def _expansion(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     widths: list[int] = []
+    if parent.node.task.skip_on_upstream_skip and any(_skips_all(edge, units) for edge in parent.node.edges):
+        return Skipped(SKIP_MESSAGE)
     for edge in parent.node.edges:
+        if not edge.mapped:
+            continue
         upstream = units[edge.upstream_task]
         state = upstream.state
         assert state is not None
-        whole = edge.mapped or upstream.children is None  # or else it takes the children as one, like any other task
-        if parent.node.task.skip_on_upstream_skip and is_skipped(state if whole else upstream.result_state()):
-            return Skipped(SKIP_MESSAGE)
-        if not edge.mapped:
-            continue
         if edge.flattened and state.is_successful():
             elements = _elements(parent, upstream, upstream.result_state())
             if elements is None:
@@ -87,6 +87,12 @@ def _expansion(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
     if width > limit:
         return Failed(f"Mapping over {width:,} elements exceeds the limit of {limit:,} (max_map_children)")
     return Mapped("Ready to proceed with mapping.", n_map_states=width)
+
+
+def _skips_all(edge: Edge, units: dict[Any, Unit]) -> bool:
+    """Whether what comes along this edge skips the mapped task as a whole: of what it maps over, each child sees its own."""
+    upstream = units[edge.upstream_task]
+    return not (edge.mapped and upstream.children is not None) and is_skipped(upstream.result_state())
 
 
 def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit]:

@@ -51,6 +51,35 @@ async def test_a_child_skipped_upstream_skips_the_whole_map_that_is_not_mapped_o
     assert type(states[unmappable]) is Skipped
 
 
+async def test_children_skipped_upstream_skip_only_those_mapped_over_them() -> None:
+    @task
+    def skip(x: int) -> None:
+        raise signals.SKIP
+
+    with Flow("skipped") as flow:
+        parts = skip.map([1, 2])
+        seen_first = echo.copy(skip_on_upstream_skip=False).bind(upstream_tasks=[parts])
+        mapped_later = echo.copy().bind(x=mapped(parts), upstream_tasks=[seen_first])
+        flattened = echo.copy().bind(x=mapped(flatten(parts)), upstream_tasks=[seen_first])
+    states = await states_of(flow)
+    for children in (mapped_later, flattened):
+        assert [type(child) for child in states[children].map_states] == [Skipped] * 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("unmappable_first", [False, True])
+async def test_what_was_skipped_upstream_skips_whatever_else_comes(unmappable_first: bool) -> None:
+    @task
+    def skip() -> None:
+        raise signals.SKIP
+
+    with Flow("skipped") as flow:
+        skipped, whole = skip(), echo.copy()
+        flow.add_task(whole)
+        for wire in [{"x": mapped(5)}, {"y": skipped}][:: 1 if unmappable_first else -1]:
+            whole.bind(**wire)
+    assert type((await states_of(flow))[whole]) is Skipped
+
+
 async def test_what_is_flattened_and_failed_fails_every_child() -> None:
     with Flow("flattened") as flow:
         failed = fail()
