@@ -13,7 +13,7 @@ from prefectlite.engine.requests import RunOptions
 from prefectlite.repository import runs
 from prefectlite.session import open_session
 from prefectlite.settings import Settings
-from prefectlite.states import Mapped, Resume, Skipped, State, Success, TriggerFailed
+from prefectlite.states import Failed, Mapped, Resume, Skipped, State, Success, TriggerFailed
 from tests.properties.building import Built, own_api
 from tests.properties.sketches import Node, Sketch
 
@@ -98,6 +98,57 @@ async def test_given_children_may_be_made_of_what_is_flattened() -> None:
         children = echo.copy().bind(x=mapped(flatten([[1], [2]])))
     state = (await states_of(flow, task_states={children: Mapped(map_states=[Success(result=7), None])}))[children]
     assert state.result == [7, 2]
+
+
+@pytest.mark.parametrize(
+    ("elements", "upstream", "given", "expected"),
+    [
+        ([1, 2, 3], None, [Success(result=7)], [7]),  # of a list no more than were given
+        ([1, 2], None, [None, None, None], [1, 2]),  # nor than there are elements
+        ([1, 2, 3], None, [], [1, 2, 3]),
+        (mapped([1, 2, 3]), None, [Success(result=7)], [7, 2, 3]),  # children are mapped over as they are
+        ([1, 2, 3], Failed(result=None), [Success(result=7), None], [7, None]),  # what failed gives nothing
+        ([1, 2, 3], Failed(result=[5, 6]), [None, None, None], [5, 6]),
+        ([1, 2, 3], Failed(result=[5, 6]), None, "No upstream states can be mapped over."),
+    ],
+)
+async def test_how_many_children_a_task_has_that_is_given_some(
+    elements: Any, upstream: State | None, given: list[State | None] | None, expected: Any
+) -> None:
+    with Flow("given") as flow:
+        first = echo(x=elements)
+        children = echo.copy(trigger=triggers.always_run).bind(x=mapped(first))
+    states = {first: upstream, children: None if given is None else Mapped(map_states=given)}
+    state = (await states_of(flow, task_states={made: state for made, state in states.items() if state is not None}))[
+        children
+    ]
+    assert (state.result if isinstance(state, Mapped) else state.message) == expected
+
+
+async def test_as_many_children_as_find_an_element_of_what_failed() -> None:
+    with Flow("failed") as flow:
+        failed, nested = echo(x=1), echo(x=2)
+        children = echo.copy(trigger=triggers.always_run).bind(x=mapped(failed), y=mapped([1, 2, 3]))
+        flattened = echo.copy(trigger=triggers.always_run).bind(x=mapped(flatten(nested)), y=mapped([1, 2, 3, 4]))
+    given = {failed: Failed(result=[5, 6]), nested: Failed(result=[[5, 6], [7]])}
+    states = await states_of(flow, task_states=given)
+    assert (states[children].result, states[flattened].result) == ([5, 6], [5, 6, 7])
+
+
+async def test_what_is_flattened_and_skipped_is_skipped_for_every_child() -> None:
+    with Flow("skipped") as flow:
+        first = echo(x=1)
+        children = echo.copy(skip_on_upstream_skip=False, trigger=triggers.not_all_skipped).bind(x=mapped(flatten(first)))
+    state = (await states_of(flow, task_states={first: Skipped(result=[[1], [2]])}))[children]
+    assert [child.message for child in state.map_states] == ["All upstreams were skipped"] * 2  # type: ignore[attr-defined]
+
+
+async def test_what_was_skipped_upstream_skips_given_children() -> None:
+    with Flow("skipped") as flow:
+        parts, first = echo(x=[1, 2]), echo(x=1)
+        children = echo.copy().bind(x=mapped(parts), upstream_tasks=[first])
+    states = await states_of(flow, task_states={first: Skipped(), children: Mapped(map_states=[Success(), None])})
+    assert type(states[children]) is Skipped
 
 
 async def test_children_begin_in_the_state_their_parent_was_given() -> None:
