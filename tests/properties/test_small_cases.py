@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -191,19 +193,38 @@ async def test_a_loop_that_ends_with_nothing_gives_nothing_when_the_run_is_taken
     assert await ends_after_interruption(node) == ("Success", "NoneType")
 
 
+async def test_what_went_on_after_a_pause_does_not_pause_again_when_the_run_is_taken_up() -> None:
+    node = Node(script=[[[["signal", "PAUSE", False]]]])
+    assert await calls_with_interruption(node, 2) == [(1, 1)] * 3
+
+
 async def ends_after_interruption(node: Node) -> tuple[str, str]:
     """The state and the type of the result of a task that ended before its run was interrupted, in a later process."""
     last = Node(trigger=["all_finished"], skips=False)
-    sketch = Sketch([node, last], workers=1)
+    built, final = await interrupted(Sketch([node, last], workers=1), lambda built: bool(built.calls[1, -1]))
+    state = final.result[built.tasks[0]]
+    assert len(built.calls[0, -1]) == (2 if "LOOP" in str(node.script) else 1)
+    return type(state).__name__, type(state.result).__name__
+
+
+async def calls_with_interruption(node: Node, count: int) -> list[tuple[int, int]]:
+    """The calls of a task whose run is interrupted in the `count`-th, and taken up again."""
+    built, _ = await interrupted(Sketch([node], workers=1), lambda built: len(built.calls[0, -1]) == count)
+    return built.calls[0, -1]
+
+
+async def interrupted(sketch: Sketch, is_moment: Callable[[Built], bool]) -> tuple[Built, State]:
+    """The flow of `sketch`, whose tasks come one after the other, and how its run ended that is interrupted at a moment."""
     async with open_session(Settings(database_url="sqlite://:memory:")) as session:
         built = Built(sketch, own_api())
-        built.tasks[1].set_upstream(built.tasks[0], flow=built.flow)
+        for first, then in itertools.pairwise(built.tasks):
+            then.set_upstream(first, flow=built.flow)
         run, row = await session.create(built.flow, {})
         hosts = [Host(f"process {number}", session._surroundings()) for number in range(2)]
         loop = asyncio.get_running_loop()
 
         def count() -> None:
-            if built.calls[1, -1]:
+            if is_moment(built):
                 loop.call_soon_threadsafe(hosts[0].interrupt)
 
         built.on_event = count
@@ -216,6 +237,4 @@ async def ends_after_interruption(node: Node) -> tuple[str, str]:
         final = await hosts[1].execute(built.flow, row.task_ids, again, {}, {}, options, takeover_from="process 0")
         for host in hosts:
             host.close()
-        state = final.result[built.tasks[0]]
-        assert len(built.calls[0, -1]) == (2 if "LOOP" in str(node.script) else 1)
-        return type(state).__name__, type(state.result).__name__
+        return built, final
