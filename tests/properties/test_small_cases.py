@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from prefectlite import Flow, Runtime, context, flatten, mapped, signals, task, 
 from prefectlite.engine.host import Host
 from prefectlite.engine.requests import RunOptions
 from prefectlite.repository import runs
-from prefectlite.session import open_session
+from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
 from prefectlite.states import Failed, Mapped, Resume, Skipped, State, Success, TriggerFailed
 from tests.properties.building import Built, own_api
@@ -198,6 +199,32 @@ async def test_what_went_on_after_a_pause_does_not_pause_again_when_the_run_is_t
     assert await calls_with_interruption(node, 2) == [(1, 1)] * 3
 
 
+async def test_an_attempt_that_paused_is_the_same_one_when_the_run_is_taken_up_in_the_pause() -> None:
+    attempts: list[int] = []
+
+    @task(max_retries=1, retry_delay=timedelta(0))
+    def approved() -> None:
+        attempts.append(context.task_run_count)
+        if len(attempts) == 1:
+            raise ValueError("no")
+        if not context.get("resume"):
+            raise signals.PAUSE("may it?")
+
+    with Flow("paused") as flow:
+        approved()
+    async with open_session(Settings(database_url="sqlite://:memory:")) as session:
+
+        async def interrupt_paused(host: Host) -> None:
+            while await session.database.read("SELECT state FROM task_run") != [("Paused",)]:
+                pass
+            host.interrupt()
+
+        waiting: list[asyncio.Task[None]] = []
+        await taken_up(session, flow, lambda host: waiting.append(asyncio.ensure_future(interrupt_paused(host))))
+        assert waiting[0].done()
+    assert attempts == [1, 2, 2]
+
+
 async def ends_after_interruption(node: Node) -> tuple[str, str]:
     """The state and the type of the result of a task that ended before its run was interrupted, in a later process."""
     last = Node(trigger=["all_finished"], skips=False)
@@ -215,26 +242,34 @@ async def calls_with_interruption(node: Node, count: int) -> list[tuple[int, int
 
 async def interrupted(sketch: Sketch, is_moment: Callable[[Built], bool]) -> tuple[Built, State]:
     """The flow of `sketch`, whose tasks come one after the other, and how its run ended that is interrupted at a moment."""
-    async with open_session(Settings(database_url="sqlite://:memory:")) as session:
-        built = Built(sketch, own_api())
-        for first, then in itertools.pairwise(built.tasks):
-            then.set_upstream(first, flow=built.flow)
-        run, row = await session.create(built.flow, {})
-        hosts = [Host(f"process {number}", session._surroundings()) for number in range(2)]
-        loop = asyncio.get_running_loop()
+    built, loop = Built(sketch, own_api()), asyncio.get_running_loop()
+    for first, then in itertools.pairwise(built.tasks):
+        then.set_upstream(first, flow=built.flow)
 
+    def arrange(host: Host) -> None:
         def count() -> None:
             if is_moment(built):
-                loop.call_soon_threadsafe(hosts[0].interrupt)
+                loop.call_soon_threadsafe(host.interrupt)
 
         built.on_event = count
-        options = RunOptions(executor=built.flow.executor)
-        running = asyncio.ensure_future(
-            hosts[0].execute(built.flow, row.task_ids, run, {}, {}, options, takeover_from=session.owner.id)
-        )
-        await asyncio.wait([running])
-        again = await runs.flow_run(session.database, run.id)
-        final = await hosts[1].execute(built.flow, row.task_ids, again, {}, {}, options, takeover_from="process 0")
-        for host in hosts:
-            host.close()
-        return built, final
+
+    async with open_session(Settings(database_url="sqlite://:memory:")) as session:
+        return built, await taken_up(session, built.flow, arrange)
+
+
+async def taken_up(session: Session, flow: Flow, arrange: Callable[[Host], None]) -> State:
+    """How a run of `flow` ends that is interrupted as arranged, and taken up by a second process, in which all is approved."""
+    run, row = await session.create(flow, {})
+    hosts = [Host(f"process {number}", session._surroundings()) for number in range(2)]
+    arrange(hosts[0])
+    options = RunOptions(executor=flow.executor)
+    running = asyncio.ensure_future(
+        hosts[0].execute(flow, row.task_ids, run, {}, {}, options, takeover_from=session.owner.id)
+    )
+    await asyncio.wait([running])
+    again = await runs.flow_run(session.database, run.id)
+    options = RunOptions(executor=flow.executor, prompt=lambda question: "y")
+    final = await hosts[1].execute(flow, row.task_ids, again, {}, {}, options, takeover_from="process 0")
+    for host in hosts:
+        host.close()
+    return final
