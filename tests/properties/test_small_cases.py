@@ -258,7 +258,7 @@ async def interrupted(sketch: Sketch, is_moment: Callable[[Built], bool]) -> tup
 
 
 async def taken_up(session: Session, flow: Flow, arrange: Callable[[Host], None]) -> State:
-    """How a run of `flow` ends that is interrupted as arranged, and taken up by a second process, in which all is approved."""
+    """How a run of `flow` ends that is interrupted as arranged, and taken up by a second process; there all is approved."""
     run, row = await session.create(flow, {})
     hosts = [Host(f"process {number}", session._surroundings()) for number in range(2)]
     arrange(hosts[0])
