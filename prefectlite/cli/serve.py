@@ -113,15 +113,14 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             serving = group.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()
             _announce(settings, listener, flows)
-            aside = [group.create_task(warm(runtime.app)), group.create_task(runtime.session.collect_garbage())]
+            warming = group.create_task(warm(runtime.app))
             waiting = group.create_task(stop.wait())
             await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
             await _wind_down(runtime, settings.grace_period, at_once)
             runtime.session.bus.close()
             server.stopping.set()
             waiting.cancel()
-            for work in aside:
-                work.cancel()
+            warming.cancel()
 
 
 def _config(runtime: Runtime) -> uvicorn.Config:

@@ -11,7 +11,8 @@ from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.pass_around import PassAround, raise_if_wanted
 from prefectlite.engine.run_logs import task_begun, task_ended
 from prefectlite.engine.run_values import task_values
-from prefectlite.engine.units import Unit, flat, has_elements
+from prefectlite.engine.units import Unit, flat, has_elements, part_of
+from prefectlite.language.graph import Edge
 from prefectlite.shown import told
 from prefectlite.states import Failed, Mapped, Pending, Retrying, Skipped, State, Success
 
@@ -34,8 +35,6 @@ async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], lim
         state = _expansion(parent, units, limit)
     except BaseException as error:  # what is mapped over is the user's, and so is its length
         state = Failed(f"Unexpected error while mapping: {told(error)}", error)
-    if isinstance(start, Mapped) and not parent.version:  # given, and not found in the record
-        state = _as_given(start, state)
     if isinstance(start, Mapped) and isinstance(state, Mapped):
         return state  # nothing changes, so there is nothing for handlers to see
     try:
@@ -48,45 +47,66 @@ async def expanded(around: PassAround, parent: Unit, units: dict[Any, Unit], lim
     return state
 
 
-def _as_given(start: Mapped, found: State) -> State:
-    """As many children as `start` says, if it does, but no more than there are elements to be seen."""
-    if found.is_skipped():
-        return found
-    width = start.n_map_states
-    if isinstance(found, Mapped):
-        width = min(width, found.n_map_states) if width else found.n_map_states
-    return Mapped(start.message, n_map_states=width)
-
-
 def _expansion(parent: Unit, units: dict[Any, Unit], limit: int) -> State:
-    widths: list[int] = []
-    for edge in parent.node.edges:
-        upstream = units[edge.upstream_task]
-        state = upstream.state
-        assert state is not None
-        whole = edge.mapped or upstream.children is None  # or else it takes the children as one, like any other task
-        if parent.node.task.skip_on_upstream_skip and is_skipped(state if whole else upstream.result_state()):
-            return Skipped(SKIP_MESSAGE)
-        if not edge.mapped:
-            continue
-        if edge.flattened and state.is_successful():
-            elements = _elements(parent, upstream, upstream.result_state())
-            if elements is None:
-                return _unmappable(upstream, state.result)
-            parent.elements = {**(parent.elements or {}), edge: elements}
-            widths.append(len(elements))
-        elif upstream.children is not None:
-            widths.append(len(upstream.children))
-        elif state.is_successful():
-            if not has_elements(state.result):
-                return _unmappable(upstream, state.result)
-            widths.append(len(state.result))
-    if not widths:
+    if parent.node.task.skip_on_upstream_skip and any(_skips_all(edge, units) for edge in parent.node.edges):
+        return Skipped(SKIP_MESSAGE)
+    upstreams = [(units[edge.upstream_task], _count(parent, edge, units)) for edge in parent.node.edges if edge.mapped]
+    given = parent.start if isinstance(parent.start, Mapped) and not parent.version else None  # not found in the record
+    most: int | None
+    if given is not None:
+        most = given.n_map_states
+    else:
+        successful = [(upstream, count) for upstream, count in upstreams if _state(upstream).is_successful()]
+        for upstream, count in successful:
+            if count is None:
+                return _unmappable(upstream, _state(upstream).result)
+        most = min((count for _, count in successful if count is not None), default=None)
+    width = None if most is None else _width(upstreams, most)
+    if width is None:
         return Failed("No upstream states can be mapped over.")
-    width = min(widths)
     if width > limit:
         return Failed(f"Mapping over {width:,} elements exceeds the limit of {limit:,} (max_map_children)")
-    return Mapped("Ready to proceed with mapping.", n_map_states=width)
+    return Mapped("Ready to proceed with mapping." if given is None else given.message, n_map_states=width)
+
+
+def _count(parent: Unit, edge: Edge, units: dict[Any, Unit]) -> int | None:
+    """How many elements come along an edge; None for what cannot be mapped over."""
+    upstream = units[edge.upstream_task]
+    if edge.flattened:
+        elements = _elements(parent, upstream)
+        if elements is None:
+            return None
+        parent.elements = {**(parent.elements or {}), edge: elements}
+        return len(elements)
+    if upstream.children is not None:
+        return len(upstream.children)
+    value = _state(upstream).result
+    return len(value) if has_elements(value) else None
+
+
+def _width(upstreams: Iterable[tuple[Unit, int | None]], most: int) -> int | None:
+    """How many children find an element of everything; what has none, as what failed, gives `most` of them nothing.
+
+    Where `most` is 0, nothing but the elements counts; None if there are none of anything.
+    """
+    widths = []
+    for upstream, count in upstreams:
+        if upstream.children is None and most:
+            widths.append(most if count is None else min(count, most))
+        elif count is not None:
+            widths.append(count)
+    return min(widths, default=None)
+
+
+def _state(upstream: Unit) -> State:
+    assert upstream.state is not None
+    return upstream.state
+
+
+def _skips_all(edge: Edge, units: dict[Any, Unit]) -> bool:
+    """Whether what comes along this edge skips the mapped task as a whole: of what it maps over, each child sees its own."""
+    upstream = units[edge.upstream_task]
+    return not (edge.mapped and upstream.children is not None) and is_skipped(upstream.result_state())
 
 
 def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit]:
@@ -117,11 +137,11 @@ def make_children(parent: Unit, units: dict[Any, Unit], width: int) -> list[Unit
     return children
 
 
-def _elements(parent: Unit, upstream: Unit, state: State) -> Sequence[State] | None:
+def _elements(parent: Unit, upstream: Unit) -> Sequence[State] | None:
     """What a flattened edge gives the children, one state each; None for what cannot be mapped over."""
     if upstream.children is None:
-        value = flat(state.result)
-        return [Success(state.message, element) for element in value] if has_elements(value) else None
+        value = flat(_state(upstream).result)
+        return [part_of(_state(upstream), element) for element in value] if has_elements(value) else None
     elements: list[State] = []
     for child in upstream.children:
         assert child.state is not None

@@ -112,7 +112,8 @@ class TaskPass:
         if "_loop_count" in state.context:
             unit.round = Round(state.context["_loop_count"], state.result)
         values = task_values(self._execution.values, unit, self.run_count)
-        if isinstance(state, Resume) or (isinstance(state, Paused) and self._is_due(state)) or self._is_child_of_resumed():
+        is_resumed = isinstance(state, Resume) or (isinstance(state, Paused) and self._is_due(state))
+        if is_resumed or "_resume" in state.context or self._is_child_of_resumed():
             values["resume"] = True
         self._values = values
         enter_values(values)
@@ -229,8 +230,8 @@ class TaskPass:
     # -- 3: the user's code -----------------------------------------------------------------------------------------------
 
     def _running(self) -> Running:
-        # A task that kills its process must not begin at its first attempt, or its first round, again and again.
-        remembered: dict[str, Any] = {}
+        # A task that kills its process must not begin at its first attempt, or its first round, or pause, again and again.
+        remembered: dict[str, Any] = {"_resume": True} if self._values.get("resume") else {}
         if self.run_count > 1:
             remembered["task_run_count"] = self.run_count
         if self._unit.round is not None:
@@ -275,7 +276,7 @@ class TaskPass:
         return await self._handlers.see(state, again)
 
     def _next_round(self, looped: Looped) -> State:
-        """The state in which the next round begins: it knows how many there were, and what the last one gave."""
+        # It knows how many rounds there were, and what the last one gave.
         return Pending(looped.message, looped.result, context={"_loop_count": looped.loop_count + 1})
 
 

@@ -60,8 +60,9 @@ async def _due(execution: FlowRunExecution, unit: Unit, state: State) -> State:
     if isinstance(state, Paused):
         async with execution.place_given_up(unit):
             with idle():
-                state = await execution.resumed(unit, start_time)
-        return state
+                resumed = await execution.resumed(unit, start_time)
+        resumed.context = {**state.context, **resumed.context}  # at which attempt it paused, maybe in an earlier process
+        return resumed
     if start_time is not None and start_time > execution.clock.now():
         async with execution.place_given_up(unit):
             with idle():

@@ -86,13 +86,13 @@ def upstream_states(unit: Unit, units: dict[Any, Unit]) -> dict[Edge, State]:
             assert child is not None
             states[edge] = child
         else:
-            states[edge] = _element(upstream.result_state(), unit.index)
+            whole = upstream.result_state()
+            states[edge] = part_of(whole, whole.result[unit.index] if has_elements(whole.result) else None)
     return states
 
 
-def _element(whole: State, index: int) -> State:
-    """The state of an upstream task that is mapped over, as the child with this index sees it: with its own element."""
-    value = whole.result[index] if hasattr(whole.result, "__getitem__") else None
+def part_of(whole: State, value: Any) -> State:
+    """The state of an upstream task that is mapped over, as a child sees it whose element is `value`."""
     if type(whole) is Success:
         return Success(whole.message, value)
     state = copy.copy(whole)

@@ -38,6 +38,7 @@ class Retention:
         """Delete what is too old, again and again, until cancelled."""
         while True:
             await self.clean()
+            await self._session.collect_garbage()
             await asyncio.sleep(self._every)
 
     async def clean(self) -> int:

@@ -184,9 +184,7 @@ def told_state(state: Any) -> list[Any]:
         children, name = getattr(state, "map_states", None), type(state).__name__
     if children is not None:
         return [name, message, [told_state(child) for child in children]]
-    # Of what cannot be mapped over the reference says no more than that; the engine names it.
-    is_named = isinstance(state.result, TypeError) and "unmappable" in str(message)
-    return [name, message, None if is_named else shown(state.result)]
+    return [name, message, shown(state.result)]
 
 
 def told_evaluation(evaluation: Any) -> dict[str, Any]:

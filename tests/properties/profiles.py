@@ -12,7 +12,6 @@ factor = 1
 
 
 def examples(count: int) -> Callable[[Any], Any]:
-    """So many random examples, or a multiple of it; without a deadline, since a machine may be busy."""
+    """So many random examples, new ones in each run, or a multiple; without a deadline, since a machine may be busy."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    # The same examples every time, unless many are wanted: what fails for one person fails for all.
-    return settings(max_examples=factor * count, deadline=None, suppress_health_check=slow, derandomize=factor == 1)
+    return settings(max_examples=factor * count, deadline=None, suppress_health_check=slow, print_blob=True)

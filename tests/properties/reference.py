@@ -16,6 +16,7 @@ from tests.properties.reference_steps import (
     End,
     Wire,
     argument,
+    fitting,
     lanes_of,
     trigger,
     width,
@@ -81,17 +82,15 @@ class Evaluation:
         constants = {str(source.key): source.value for source in node.sources if is_inline(source)}
         if not node.is_mapped:
             return self.unit(number, node, -1, wires, constants, start)
-        state = start if start.name == "Mapped" else self.expansion(number, node, wires, start)
+        state = self.expansion(number, node, wires, start)
         if state.name != "Mapped":
             return state
-        if state is start and (could := width(wires)).value != len(state.children or []):
-            self.strange = f"{number} is given children that do not fit what it maps over: {could.message}"
-            return start
-        starts, count = (state.children or []) if state is start else [], int(state.value)
+        starts, count = start.children or [], int(state.value)
         lanes = [lanes_of(wire, count) for wire in wires]
         children = []
         for index in range(count):
-            begin = starts[index] if index < len(starts) else start  # what the parent was given holds for each child
+            begin = End("Pending") if start.name == "Mapped" else start  # what the parent was given holds for each child
+            begin = starts[index] if index < len(starts) else begin
             children.append(self.unit(number, node, index, [lane[index] for lane in lanes], constants, begin))
         return End("Mapped", state.message, children=children)
 
@@ -119,9 +118,14 @@ class Evaluation:
         """Mapped with the number of children as its value, or why there are none."""
         whole = [end for wire in wires for end in ([wire.state] if wire.mapped else wire.state.each())]
         self.attempt, self.loop = 1, None
-        state = (
-            End("Skipped", UPSTREAM_SKIPPED) if node.skips and any(end.name == "Skipped" for end in whole) else width(wires)
-        )
+        if node.skips and any(end.name == "Skipped" for end in whole):
+            state = End("Skipped", UPSTREAM_SKIPPED)
+        elif start.name == "Mapped":
+            state = fitting(wires, start, len(start.children or []))
+            if state.name == "Mapped":
+                return state  # nothing changes, so there is nothing for handlers to see
+        else:
+            state = width(wires)
         try:
             state = self.see(number, -1, node, start, state)
         except Ended as end:

@@ -70,33 +70,40 @@ def trigger(kind: Step, each: list[End], has_upstream: bool) -> End | None:
 
 def width(wires: list[Wire]) -> End:
     """Mapped with the number of children that these make as its value, or Failed."""
-    widths = []
-    for wire in wires:
-        if not wire.mapped or wire.state.name not in SUCCESSFUL:
-            continue
-        if wire.state.children is not None and not wire.flattened:
-            widths.append(len(wire.state.children))
-        elif wire.state.children is None and not _can_be_mapped(
-            _flat(wire.state.result) if wire.flattened else wire.state.result
-        ):
-            return End("Failed", "At least one upstream state has an unmappable result.")
-        else:
-            widths.append(len(_elements(wire)))
-    if not widths:
+    successful = [wire for wire in wires if wire.mapped and wire.state.name in SUCCESSFUL]
+    if any(_count(wire) is None for wire in successful):
+        return End("Failed", "At least one upstream state has an unmappable result.")
+    if not successful:
         return End("Failed", "No upstream states can be mapped over.")
-    return End("Mapped", "Ready to proceed with mapping.", value=min(widths))
+    return fitting(wires, End("Mapped", "Ready to proceed with mapping."), min(_count(wire) or 0 for wire in successful))
+
+
+def fitting(wires: list[Wire], mapped: End, most: int) -> End:
+    """`mapped` with so many children that each finds an element of all that has elements: `most` of what is no children."""
+    counts = []
+    for wire in wires:
+        if wire.mapped:
+            limits = [_count(wire), most if wire.state.children is None and most else None]
+            counts += [count for count in limits if count is not None]
+    if not counts:
+        return End("Failed", "No upstream states can be mapped over.")
+    return replace(mapped, value=min(counts))
 
 
 def lanes_of(wire: Wire, width: int) -> list[Wire]:
     """What comes along an edge for each of so many children."""
     if not wire.mapped:
         return [wire] * width
-    if wire.state.children is None and wire.state.name != "Success":  # each has its element of what failed, if it has any
-        whole = wire.state
-        states = [replace(whole, value=whole.result[i] if _can_be_mapped(whole.result) else None) for i in range(width)]
-    else:
-        states = _elements(wire)
+    # What failed and has no elements gives each of them nothing.
+    states = _elements(wire) if _count(wire) is not None else [replace(wire.state, value=None) for _ in range(width)]
     return [wire._replace(mapped=False, flattened=False, state=states[index]) for index in range(width)]
+
+
+def _count(wire: Wire) -> int | None:
+    """How many elements come along a mapped edge; None where what comes has none."""
+    if wire.state.children is None and not _can_be_mapped(_flat(wire.state.result) if wire.flattened else wire.state.result):
+        return None
+    return len(_elements(wire))
 
 
 def _elements(wire: Wire) -> list[End]:
@@ -104,7 +111,7 @@ def _elements(wire: Wire) -> list[End]:
     whole = wire.state
     if whole.children is None:
         value = _flat(whole.result) if wire.flattened else whole.result
-        return [End("Success", whole.message, item) for item in value]
+        return [replace(whole, value=item) for item in value]
     if not wire.flattened:
         return whole.children
     elements: list[End] = []

@@ -123,6 +123,8 @@ def shown(value: Any) -> Any:
         return {key: shown(item) for key, item in sorted(value.items())}
     if isinstance(value, Raised):
         return f"{value.name}: {value.message}"
+    if isinstance(value, TypeError):  # why a task could not be mapped: the reference says no more than that
+        return None
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {value.args[0] if value.args else None}"
     return value

@@ -15,7 +15,7 @@ from tests.properties.strategies import sketches
 
 
 @given(sketches())
-@examples(120)
+@examples(250)
 def test_the_engine_does_what_the_reference_does(sketch: Sketch) -> None:
     evaluation = Evaluation(sketch)
     assume(evaluation.strange is None)

@@ -28,7 +28,7 @@ moments = st.tuples(
 
 
 @given(sketches(5), moments)
-@examples(25)
+@examples(50)
 def test_a_cancelled_run_leaves_only_final_states(sketch: Sketch, moment: tuple[int, int]) -> None:
     assume(Evaluation(sketch).strange is None)
 
@@ -50,7 +50,7 @@ def test_a_cancelled_run_leaves_only_final_states(sketch: Sketch, moment: tuple[
 
 
 @given(sketches(5), st.lists(moments, min_size=1, max_size=2))
-@examples(25)
+@examples(100)
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(sketch: Sketch, interruptions: list[tuple[int, int]]) -> None:
     for node in sketch.nodes:  # what handlers did, and what was given, only the first process knows
         node.given, node.reactions = None, []
