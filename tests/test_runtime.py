@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from prefectlite import Flow, FlowRun, Runtime, task
-from prefectlite.errors import RunInterrupted, StoreUnavailable, UnsupportedLoop
+from prefectlite.errors import RunInterrupted, StoreDamaged, UnsupportedLoop
 from prefectlite.settings import Settings
 from tests.scenarios.processes import rows
 
@@ -91,7 +91,7 @@ async def test_two_runtimes_of_one_database_share_a_session(database_url: str) -
 async def test_a_database_that_cannot_be_opened_is_said_and_nothing_stays(tmp_path: Path) -> None:
     (tmp_path / "not.sqlite").write_text("no database at all, and longer than a header of a hundred bytes " * 3)
     before = asyncio.all_tasks()
-    with pytest.raises(StoreUnavailable, match=r"not\.sqlite cannot be opened"):
+    with pytest.raises(StoreDamaged, match=r"not\.sqlite is damaged"):
         async with Runtime(database_url=f"sqlite:///{tmp_path / 'not.sqlite'}"):
             pass
     await asyncio.sleep(0)
