@@ -53,6 +53,7 @@ class SqliteDatabase:
             raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
         try:
             self._writer = await connected(self._connect_writer, self._closing)
+            await self._writer.run(self._prepare)
         except sqlite3.Error as error:
             await self.aclose()
             raise self._translated(error, "opened") from error
@@ -153,21 +154,25 @@ class SqliteDatabase:
 
     def _connect_writer(self) -> sqlite3.Connection:
         place, is_uri = self.path or self._memory_uri or ":memory:", self._memory_uri is not None
-        was_left_open = self.path is not None and check_companions(self.path)
+        if self.path is not None:
+            check_companions(self.path)
         connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=30, uri=is_uri)
         try:
-            if self._lock is None or self.path is None:
-                make_schema(connection)
-            else:
-                with self._lock:
-                    begin_use(connection, self.path, was_left_open)
-                    make_schema(connection, self.path)
-                connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        # Not while connecting: who is cancelled then closes the lock under it.
+        if self._lock is None or self.path is None:
+            make_schema(connection)
+            return
+        with self._lock:
+            begin_use(connection, self.path, check_companions(self.path))
+            make_schema(connection, self.path)
+        connection.execute("PRAGMA synchronous=NORMAL")
 
     def _connect_reader(self) -> sqlite3.Connection:
         connection = sqlite3.connect(str(self.path), isolation_level=None, check_same_thread=False, timeout=30)
