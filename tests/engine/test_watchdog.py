@@ -128,7 +128,7 @@ async def test_code_that_keeps_the_interpreter_is_noticed_afterwards() -> None:
         sum(range(1000))
 
     with watched() as heard:
-        for _ in range(5):  # what others do on a busy machine may look the same, and is not reported
+        for _ in range(15):  # what others do on a busy machine may look the same, and is not reported
             await asyncio.sleep(LIMIT)
             began = time.monotonic()
             await asyncio.create_task(backtrack(), name="regex")
