@@ -85,16 +85,14 @@ def _fenced(world: World) -> Iterator[str]:
         if isinstance(proposal, FlowRunProposal) and isinstance(verdict, Accept) and verdict.lease is not None
     }
     places = {
-        row[0]: row[1]
-        for kind in ("flow_run", "task_run")
-        for row in _read(world, f"SELECT id, seq FROM {kind}_state")
+        row[0]: row[1] for kind in ("flow_run", "task_run") for row in _read(world, f"SELECT id, seq FROM {kind}_state")
     }
     for proposal, verdict, name in world.answers:
         if isinstance(verdict, Refuse) or proposal.lease is None:
             continue
         flow_run_id = getattr(proposal, "flow_run_id", proposal.run_id)
         successor = begun.get((flow_run_id, proposal.lease + 1))
-        if successor is not None and places.get(proposal.state.id, 0) > places[successor]:
+        if successor is not None and places.get(proposal.state.id, 0) > places.get(successor, 0):
             yield f"{name} wrote {proposal.state.name} into run {flow_run_id[-4:]} though it had a new owner"
 
 
@@ -131,7 +129,7 @@ def _starts(world: World) -> Iterator[str]:
         node = world.plans[world.created[run_id]].nodes[number] if run_id in world.created else None
         if node is None:
             continue
-        most = min(node.failures, node.retries) + 1 + bool(node.pauses) + epochs[run_id] - 1
+        most = (min(node.failures, node.retries) + 1) * (1 + bool(node.pauses)) + epochs[run_id] - 1
         if count > most:
             yield f"t{number}[{index}] of run {run_id[-4:]} began {count} times; {most} would be enough"
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-
 from prefectlite.engine.surroundings import Surroundings
 from prefectlite.ids import new_id
 from prefectlite.kept import kept
@@ -236,5 +235,3 @@ def see_departure(computer: Computer) -> None:
     """Let a computer notice that another one is gone."""
     if computer.presence is not None and not computer.is_dead:
         computer.presence.departed.set()
-
-

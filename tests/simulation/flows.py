@@ -61,7 +61,7 @@ def plan(dice: random.Random) -> Plan:
                 retries=dice.choice((0, 1, 2)) if failures else 0,
                 retry_delay=dice.choice((0.0, 0.05, 2.0, 40.0)),
                 pauses=dice.choice(("", "", "", "", "until told", "for a while")) if kind != "mapped" else "",
-                sleeps=tuple(dice.choice((0.0, 0.0, 0.01, 0.3, 5.0)) for _ in range(dice.choice((0, 1, 1, 2)))),
+                sleeps=tuple(dice.choice((0.0, 0.0, 0.01, 0.3, 5.0, 20.0)) for _ in range(dice.choice((0, 1, 1, 2)))),
                 width=dice.choice((0, 1, 2, 3)),
                 any_end=kind != "mapped" and dice.random() < 0.2,
                 logs=dice.random() < 0.2,
@@ -136,7 +136,10 @@ def _ended(made: Plan) -> Plan:
         for number in range(len(made.nodes))
     }
     finals = [
-        end for number in range(len(made.nodes)) if number not in used for end in (children[number] or [made.ends[number, -1]])
+        end
+        for number in range(len(made.nodes))
+        if number not in used
+        for end in (children[number] or [made.ends[number, -1]])
     ]
     made.flow_end = "Failed" if any(end.endswith("Failed") for end in [*finals, *ends]) else "Success"
     return made

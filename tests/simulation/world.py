@@ -47,9 +47,10 @@ class World:
         self.connection = _empty_database()
         self.trace: list[str] = []
         self._digest = hashlib.sha256()
-        #: Whether the database is a server: it passes on what is announced by itself, and may think a process gone that is not.
+        #: Whether the database is a server: it passes on by itself what is announced, and may take a live process for gone.
         self.is_server = dice.random() < 0.5
         self.fault_rate = dice.choice((0.0, 0.01, 0.03, 0.1))
+        self.stalls = self.is_server and dice.random() < 0.4  # a time of stalls and nothing else
         self.crash_rate = dice.choice((0.0, 0.0, 0.005, 0.02))
         self.plans = [flows.plan(dice) for _ in range(dice.choice((1, 1, 2)))]
         self.graphs = [
@@ -119,7 +120,7 @@ class World:
         """A process stands still; a server may take it for gone."""
         self.tell(f"{computer.name} stalls")
         computer.is_stalled = True
-        if self.is_server and self.dice.random() < 0.7:
+        if self.is_server and self.dice.random() < 0.9:
             self.tell(f"{computer.name} seems to be gone")
             self.gone.add(computer.owner_id)
             self.departed(computer)
@@ -137,7 +138,7 @@ class World:
         """The others notice after a while."""
         for other in self.computers:
             if other is not computer and not other.is_gone:
-                self._later(self.dice.random() * 5, see_departure, other)
+                self._later(self.dice.random() * self.dice.choice((0.1, 1.0, 5.0)), see_departure, other)
 
     def spread(self, sender: Computer, hints: Sequence[Hint]) -> None:
         """The others hear of a commit; from a server in any case, from the process itself only if it lives long enough."""
@@ -165,12 +166,13 @@ class World:
 
     async def play(self) -> None:
         """All that happens, until every run has ended."""
-        for _ in range(self.dice.choice((1, 2, 2, 3))):
+        for _ in range(self.dice.choice((1, 2, 2, 3)) + self.stalls):
             self.start_computer()
         wishes = [self.loop.create_task(self._wish(number)) for number in range(self.dice.choice((1, 2, 3)))]
         resuming = self.loop.create_task(self._resume())
-        for _ in range(self.dice.choice((0, 1, 2, 3, 5))):
-            await asyncio.sleep(self.dice.choice((0.003, 0.03, 0.3, 3.0)) * self.dice.random() * 2)
+        for _ in range(self.dice.choice((0, 1, 2, 3, 5)) + self.stalls):
+            pause = 2.0 if self.stalls else self.dice.choice((0.003, 0.03, 0.3, 3.0))
+            await asyncio.sleep(pause * self.dice.random() * 2)
             await self._trouble()
         await asyncio.sleep(self.dice.random() * 20)
         await self._calm_down()
@@ -186,7 +188,7 @@ class World:
 
     async def _trouble(self) -> None:
         dice, alive = self.dice, [computer for computer in self.computers if not computer.is_gone]
-        kind = dice.choice(("crash", "crash", "stall", "stop", "start"))
+        kind = "stall" if self.stalls else dice.choice(("crash", "crash", "stall", "stop", "start"))
         if kind == "start" or not alive:
             if len(alive) < 4:
                 self.start_computer()
@@ -198,7 +200,7 @@ class World:
             computer.stop()
         elif not computer.is_stalled:
             self.stall(computer)
-            self._later(dice.choice((0.1, 3.0, 60.0)) * dice.random(), self.wake, computer)
+            self._later(dice.choice((0.1, 10.0, 20.0, 60.0)) * dice.random(), self.wake, computer)
         if dice.random() < 0.6:
             await asyncio.sleep(dice.random())
             self.start_computer()
@@ -214,7 +216,9 @@ class World:
 
     async def _all_ended(self) -> None:
         until = self.loop.time() + PATIENCE
-        while left := self.connection.execute(f"SELECT id, state, owner FROM flow_run WHERE state NOT IN {_FINISHED}").fetchall():
+        while left := self.connection.execute(
+            f"SELECT id, state, owner FROM flow_run WHERE state NOT IN {_FINISHED}"
+        ).fetchall():
             if self.loop.time() > until:
                 owners = {computer.owner_id: computer.name for computer in self.computers}
                 told = [(run_id[-4:], state, owners.get(owner, owner)) for run_id, state, owner in left]
