@@ -118,10 +118,7 @@ class Host:
 
     async def _claim(self, run: FlowRunRow, takeover_from: str | None) -> int | None:
         """The lease with which `run` may be executed, now Running; None where it was cancelled before."""
-        if takeover_from is not None and (former := self._executions.get(run.id)) is not None:
-            former.interrupt()  # somebody else had the run in between: what goes on here is not to be written any more
-            await self._ends[run.id].wait()
-        if self.has(run.id):
+        if run.id in self._claimed or (takeover_from is None and run.id in self._executions):
             raise TransitionRefused(f"flow run {run.id} is executed by this process already")
         self._claimed[run.id] = None
         proposal = FlowRunProposal(
@@ -133,6 +130,9 @@ class Host:
             order = self._claimed.pop(run.id)
         if isinstance(verdict, Refuse):
             raise TransitionRefused(verdict.reason)
+        if (former := self._executions.get(run.id)) is not None:
+            former.interrupt()  # somebody else had the run in between: what goes on here cannot be written any more
+            await self._ends[run.id].wait()
         if isinstance(verdict, Replace) and verdict.lease is not None:
             await self._end_interrupted(run.id, verdict.lease)
             return None

@@ -263,6 +263,8 @@ class World:
                     return asking.result()
                 if asking.done() and not asking.cancelled() and not isinstance(asking.exception(), PrefectliteError):
                     raise Violation(f"a person gets {asking.exception()!r}")
+            elif self.is_calm and all(computer.is_gone for computer in self.computers):
+                self.start_computer()
             await asyncio.sleep(0.5)
 
     async def _resume(self) -> None:
