@@ -127,6 +127,12 @@ def restore_state(record: StateRecord) -> State:
     return state
 
 
+def context_of(details: str | None) -> dict[str, Any]:
+    """The context of a state with these details."""
+    found: dict[str, Any] = msgspec.json.decode(details).get("context") or {} if details else {}
+    return found
+
+
 def _text(message: Any) -> str | None:
     """`message` as a database takes it: users give exceptions, too, and file names that are not UTF-8."""
     if message is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_orders import LocalOrders
 from prefectlite.orchestrator.local_reader import LocalRunReader
+from prefectlite.orchestrator.protocols import Neighbours, Owner
 from prefectlite.records import FlowRow, FlowRunRow, restore_state
 from prefectlite.repository import flows
 from prefectlite.repository.database import Database
@@ -52,6 +53,8 @@ else:
     watchdog, source = lazily("prefectlite.engine.watchdog"), lazily("prefectlite.storage.source")
 
 _logger = logging.getLogger("prefectlite")
+#: Who shares a database: this process as an owner of runs, and its neighbours where there can be any.
+Company = Callable[[Database, Bus], tuple[Owner, Neighbours | None]]
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
 
@@ -59,10 +62,10 @@ _FLOWS_REMEMBERED = 1_000
 class Session:
     """Everything it takes to run flows and to ask about them. Made by `open_session`; lives on one event loop."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+    def __init__(self, settings: Settings, database: Database, clock: Clock, company: Company = company_of) -> None:
         self.settings, self.database, self.clock = settings, database, clock
         self.bus = Bus()
-        self.owner, self.neighbours = company_of(database, self.bus)
+        self.owner, self.neighbours = company(database, self.bus)
         self.duty = Duty(getattr(database, "path", None), self.neighbours)
         self.orchestrator = LocalOrchestrator(database, self.bus)
         self.run_log = LocalRunLog(database, self.bus)
@@ -198,26 +201,33 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
         ) from error
     try:
         session = Session(settings, database, clock or process_clock())
-        with logging_installed(settings):
-            async with asyncio.TaskGroup() as group:
-                writers = [kept(group.create_task(work)) for work in (session.orchestrator.run(), session.run_log.run())]
-                listeners = [kept(group.create_task(restarting("listener for orders", session.follow_orders)))]
-                try:
-                    if session.neighbours is not None:
-                        await session.neighbours.open()
-                        listeners.append(kept(group.create_task(restarting("listener for news", session.neighbours.run))))
-                    yield session
-                finally:
-                    for listener in listeners:
-                        listener.cancel()
-                    session.bus.close()
-                    session.host.close()
-                    session.run_log.aclose()
-                    session.orchestrator.aclose()
-                    await asyncio.wait(writers)
-                    session.duty.close()  # before its neighbours hear that this process leaves
-                    if session.neighbours is not None:
-                        await session.neighbours.aclose()
-                    session.owner.close()
+        async with at_work(session):
+            yield session
     finally:
         await database.aclose()
+
+
+@asynccontextmanager
+async def at_work(session: Session) -> AsyncIterator[None]:
+    """In this block the session's services work. On leaving, what was proposed is committed; the database stays open."""
+    with logging_installed(session.settings):
+        async with asyncio.TaskGroup() as group:
+            writers = [kept(group.create_task(work)) for work in (session.orchestrator.run(), session.run_log.run())]
+            listeners = [kept(group.create_task(restarting("listener for orders", session.follow_orders)))]
+            try:
+                if session.neighbours is not None:
+                    await session.neighbours.open()
+                    listeners.append(kept(group.create_task(restarting("listener for news", session.neighbours.run))))
+                yield
+            finally:
+                for listener in listeners:
+                    listener.cancel()
+                session.bus.close()
+                session.host.close()
+                session.run_log.aclose()
+                session.orchestrator.aclose()
+                await asyncio.wait(writers)
+                session.duty.close()  # before its neighbours hear that this process leaves
+                if session.neighbours is not None:
+                    await session.neighbours.aclose()
+                session.owner.close()

@@ -14,13 +14,13 @@ from prefectlite.language.parameter import nearest
 from prefectlite.language.serialized import complete, digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
-from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, record_state
+from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, context_of, record_state
 from prefectlite.repository import flows, runs
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
-from prefectlite.states import Cancelling, Pending, Scheduled, State
+from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
 
 
 class LocalClient:
@@ -181,7 +181,9 @@ class LocalClient:
 
     async def set_task_run_state(self, task_run_id: str, state: State, version: int | None = None) -> str:
         """As `set_flow_run_state`, for a task run."""
-        flow_run_id, task_id, map_index, _ = await runs.task_run_place(self._database, task_run_id)
+        flow_run_id, task_id, map_index, details = await runs.task_run_place(self._database, task_run_id)
+        if isinstance(state, Resume):  # the same attempt goes on, whichever process has it then
+            state.context = {**state.context, **context_of(details)}
         restart = state.is_pending() or state.is_meta_state()
         proposal = TaskRunProposal(
             task_run_id, flow_run_id, task_id, map_index, self._record(state), version, restart=restart

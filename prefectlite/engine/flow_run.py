@@ -158,8 +158,8 @@ class FlowRunExecution:
 
     def obey(self, verdict: Verdict) -> None:
         """Do as the orchestrator says. Raises TransitionRefused where this process may not go on."""
-        if isinstance(verdict, Refuse):
-            raise TransitionRefused(verdict.reason)
+        if isinstance(verdict, Refuse) and not (verdict.code == "FINISHED" and self.is_stopping()):
+            raise TransitionRefused(verdict.reason)  # of what is stopped, something may have ended meanwhile
         if isinstance(verdict, Accept) and verdict.order is Order.CANCEL:
             self.cancel()
 

@@ -20,7 +20,7 @@ from prefectlite.errors import RunInterrupted, StoreClosed, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
 from prefectlite.records import FlowRunRow, StateRecord, record_state
-from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Verdict
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.shown import told
 from prefectlite.states import Cancelled, Failed, Running, Scheduled, State
 
@@ -34,6 +34,7 @@ class Host:
     def __init__(self, owner: str, around: Surroundings) -> None:
         self._owner, self._around = owner, around
         self._executions: dict[str, FlowRunExecution] = {}
+        self._ends: dict[str, asyncio.Event] = {}  # of each execution
         self._claimed: dict[str, Order | None] = {}  # runs about to begin, and whether they are to be cancelled
         self._interrupted = False
         self._ended: dict[str, State] = {}  # runs that somebody else ended while they were executed here
@@ -91,6 +92,10 @@ class Host:
         execution.cancel()
         return True
 
+    def has(self, flow_run_id: str) -> bool:
+        """Whether this run is executed here, or about to be."""
+        return flow_run_id in self._executions or flow_run_id in self._claimed
+
     @property
     def running(self) -> int:
         """How many runs are executed now."""
@@ -113,6 +118,8 @@ class Host:
 
     async def _claim(self, run: FlowRunRow, takeover_from: str | None) -> int | None:
         """The lease with which `run` may be executed, now Running; None where it was cancelled before."""
+        if run.id in self._claimed or (takeover_from is None and run.id in self._executions):
+            raise TransitionRefused(f"flow run {run.id} is executed by this process already")
         self._claimed[run.id] = None
         proposal = FlowRunProposal(
             run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from
@@ -123,6 +130,12 @@ class Host:
             order = self._claimed.pop(run.id)
         if isinstance(verdict, Refuse):
             raise TransitionRefused(verdict.reason)
+        if (former := self._executions.get(run.id)) is not None:
+            former.interrupt()  # somebody else had the run in between: what goes on here cannot be written any more
+            await self._ends[run.id].wait()
+        if isinstance(verdict, Replace) and verdict.lease is not None:
+            await self._end_interrupted(run.id, verdict.lease)
+            return None
         if not isinstance(verdict, Accept) or verdict.lease is None:
             return None
         if order is Order.CANCEL:
@@ -136,12 +149,14 @@ class Host:
         """The final state, and the exception that is wanted outside (`raise_on_exception`)."""
         execution = FlowRunExecution(request, self._around)
         self._executions[request.flow_run_id] = execution
+        end = self._ends[request.flow_run_id] = asyncio.Event()
         self._idle.clear()
         try:
             with self._around.watchdog.watching():
                 return await self._ended_as(execution, request.graph), execution.wanted
         finally:
-            del self._executions[request.flow_run_id]
+            del self._executions[request.flow_run_id], self._ends[request.flow_run_id]
+            end.set()
             if not self._executions:
                 self._idle.set()
 
@@ -175,6 +190,16 @@ class Host:
             if error is not execution.wanted:
                 _logger.error("Unexpected error while running flow %r", graph.name, exc_info=error)
             return execution.states(Failed(f"Unexpected error: {told(error)}"))
+
+    async def _end_interrupted(self, flow_run_id: str, lease: int) -> None:
+        """End a run that was to be cancelled when its process went away, with what it had begun."""
+        recorded = await self._around.reader.task_runs(flow_run_id)
+        for row in recorded:
+            if not row.state.is_finished:
+                state = self._record(Cancelled("Task run was cancelled"))
+                where = (row.id, flow_run_id, row.task_id, row.map_index)
+                self._around.orchestrator.note(TaskRunProposal(*where, state, None, lease))
+        await self._finish(flow_run_id, lease, Cancelled("Flow run is cancelled"))
 
     async def _finish(self, flow_run_id: str, lease: int, state: State) -> None:
         # The result ({task: state}) is for the caller; the record has the task runs.

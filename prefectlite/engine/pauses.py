@@ -57,3 +57,11 @@ class Pauses:
                 _logger.warning("Task '%s' is paused, and there is nobody to ask: resume it through the API", unit.label)
                 await asyncio.Event().wait()
         return Resume("Approval given to resume.")
+
+
+def is_resumed(unit: Unit, state: State, clock: Clock) -> bool:
+    """Whether `unit`, which begins a pass in `state`, was paused and goes on: in this process, or in one that is gone."""
+    is_over = isinstance(state, Paused) and state.start_time is not None and state.start_time <= clock.now()
+    parent = unit.parent
+    of_parent = parent is not None and isinstance(parent.start, Resume)
+    return isinstance(state, Resume) or is_over or of_parent or "_resumed" in state.context

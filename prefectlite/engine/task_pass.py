@@ -21,6 +21,7 @@ from prefectlite.engine.expansion import SKIP_MESSAGE, any_skipped
 from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.outcomes import Call, Outcome
 from prefectlite.engine.pass_around import PassAround, raise_if_wanted
+from prefectlite.engine.pauses import is_resumed
 from prefectlite.engine.run_logs import stdout_logged, task_begun, task_ended
 from prefectlite.engine.run_values import task_values
 from prefectlite.engine.targets import target_hit, template_values
@@ -35,7 +36,6 @@ from prefectlite.states import (
     Failed,
     Looped,
     Mapped,
-    Paused,
     Pending,
     Resume,
     Retrying,
@@ -112,14 +112,11 @@ class TaskPass:
         if "_loop_count" in state.context:
             unit.round = Round(state.context["_loop_count"], state.result)
         values = task_values(self._execution.values, unit, self.run_count)
-        is_resumed = isinstance(state, Resume) or (isinstance(state, Paused) and self._is_due(state))
-        if is_resumed or "_resume" in state.context or self._is_child_of_resumed():
+        self._resumed = is_resumed(unit, state, self._execution.clock)
+        if self._resumed:
             values["resume"] = True
         self._values = values
         enter_values(values)
-
-    def _is_child_of_resumed(self) -> bool:
-        return self._unit.parent is not None and isinstance(self._unit.parent.start, Resume)
 
     def _is_due(self, state: Any) -> bool:
         return state.start_time is not None and state.start_time <= self._execution.clock.now()
@@ -230,12 +227,14 @@ class TaskPass:
     # -- 3: the user's code -----------------------------------------------------------------------------------------------
 
     def _running(self) -> Running:
-        # A task that kills its process must not begin at its first attempt, or its first round, or pause, again and again.
-        remembered: dict[str, Any] = {"_resume": True} if self._values.get("resume") else {}
+        # A task that kills its process must not begin at its first attempt, or its first round, again and again.
+        remembered: dict[str, Any] = {}
         if self.run_count > 1:
             remembered["task_run_count"] = self.run_count
         if self._unit.round is not None:
             remembered["_loop_count"] = self._unit.round.number
+        if self._resumed:  # nobody is asked twice
+            remembered["_resumed"] = True
         return Running("Starting task run.", context=remembered or None)
 
     async def _called(self, running: State) -> State:

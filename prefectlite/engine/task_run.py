@@ -12,7 +12,7 @@ from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
 from prefectlite.rules.proposals import TaskRunProposal, Verdict
 from prefectlite.shown import told
-from prefectlite.states import Failed, Paused, Pending, State
+from prefectlite.states import Cancelled, Failed, Paused, Pending, State
 from prefectlite.workload import idle
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def _due(execution: FlowRunExecution, unit: Unit, state: State) -> State:
         async with execution.place_given_up(unit):
             with idle():
                 resumed = await execution.resumed(unit, start_time)
-        resumed.context = {**state.context, **resumed.context}  # at which attempt it paused, maybe in an earlier process
+        resumed.context = {**state.context, **resumed.context}  # it is the same attempt
         return resumed
     if start_time is not None and start_time > execution.clock.now():
         async with execution.place_given_up(unit):
@@ -113,7 +113,7 @@ def proposal(
         unit.node.task_id,
         unit.index,
         record,
-        unit.version,
+        None if isinstance(state, Cancelled) else unit.version,  # it is to end, whatever somebody made of it meanwhile
         execution.lease,
         name,
         result,

@@ -34,10 +34,15 @@ class Batch:
         """
         self._proposals = proposals
         self._has_listeners = has_listeners
-        self.trusting = trusting
+        self._trusting = trusting
+        self._tried = False
 
     async def apply(self, tx: Transaction) -> tuple[list[Verdict], list[Event]]:
-        """The verdicts, in the order of the proposals, and the news to publish once this is committed."""
+        """The verdicts, in the order of the proposals, and the news to publish once this is committed.
+
+        Applied again it trusts nobody, and says all its news again: the first time may have been committed all the same.
+        """
+        self._trusting, self._tried = self._trusting and not self._tried, True
         self._verdicts: list[Verdict] = []
         self._flow_history: list[tuple[int, str, int, StateRecord]] = []
         self._task_history: list[tuple[int, str, int, StateRecord]] = []
@@ -61,20 +66,29 @@ class Batch:
 
     async def _read(self, tx: Transaction) -> None:
         tasks = {p.run_id for p in self._proposals if isinstance(p, TaskRunProposal)}
-        if self.trusting:
+        if self._trusting:
             tasks -= {p.run_id for p in self._proposals if isinstance(p, TaskRunProposal) and _is_new(p)}
         flows = {p.flow_run_id if isinstance(p, TaskRunProposal) else p.run_id for p in self._proposals}
         self._flow_runs = await transitions.flow_run_snapshots(tx, flows)
         self._task_runs = await transitions.task_run_snapshots(tx, tasks) if tasks else {}
+        ids = [p.state.id for p in self._proposals]
+        self._said = {} if self._trusting else await transitions.said_before(tx, flows, tasks, ids)
         self._heard = {run_id for run_id in flows if self._has_listeners(("flow_run", run_id))}
         self._heard_by_all = self._has_listeners(ALL_FLOW_RUNS)
 
     def _decide_task_run(self, proposal: TaskRunProposal) -> Verdict:
         run_id, state = proposal.run_id, proposal.state
         snapshot = self._task_runs.get(run_id)
+        said = self._said.get(state.id)
+        if said is not None and snapshot is not None and snapshot.last_state_id != state.id:
+            return task_runs.decide_again(self._flow_runs[proposal.flow_run_id], said[0])
         verdict = task_runs.decide(snapshot, self._flow_runs.get(proposal.flow_run_id), proposal)
-        if not isinstance(verdict, Accept) or (snapshot is not None and snapshot.version == verdict.version):
-            return verdict  # refused, or said before
+        if not isinstance(verdict, Accept):
+            return verdict
+        if snapshot is not None and snapshot.version == verdict.version:  # said before
+            if not self._trusting:  # its answer may have been lost, and its news with it
+                self._tell_task_run(proposal, verdict.version)
+            return verdict
         self._task_runs[run_id] = TaskRunSnapshot(verdict.version, state.name, state.id)
         earlier = self._task_moves.get(run_id)
         started = earlier[2] if earlier else None
@@ -82,19 +96,29 @@ class Batch:
             started = state.timestamp
         self._task_moves[run_id] = (proposal, verdict.version, started)
         self._task_history.append((self._seq, run_id, verdict.version, state))
-        if proposal.flow_run_id in self._heard:
-            where = (proposal.flow_run_id, run_id, proposal.task_id, proposal.map_index)
-            self._events.append(StateChange(self._seq, "task_run", *where, verdict.version, state))
+        self._tell_task_run(proposal, verdict.version)
         return verdict
+
+    def _tell_task_run(self, proposal: TaskRunProposal, version: int) -> None:
+        if proposal.flow_run_id in self._heard:
+            where = (proposal.flow_run_id, proposal.run_id, proposal.task_id, proposal.map_index)
+            self._events.append(StateChange(self._seq, "task_run", *where, version, proposal.state))
 
     async def _decide_flow_run(self, tx: Transaction, proposal: FlowRunProposal) -> Verdict:
         run_id, state = proposal.run_id, proposal.state
         snapshot = self._flow_runs.get(run_id)
+        said = self._said.get(state.id)
+        if said is not None and snapshot is not None and snapshot.last_state_id != state.id:
+            return flow_runs.decide_again(snapshot, proposal, *said)
         verdict = flow_runs.decide(snapshot, proposal)
-        if not isinstance(verdict, Accept | Replace) or (snapshot is not None and snapshot.version == verdict.version):
-            return verdict  # refused, or said before
+        if not isinstance(verdict, Accept | Replace):
+            return verdict
         if isinstance(verdict, Replace):
             state = verdict.state
+        if snapshot is not None and snapshot.version == verdict.version:  # said before
+            if not self._trusting:
+                self._tell_flow_run(run_id, verdict.version, state)
+            return verdict
         if snapshot is None:
             assert proposal.create is not None
             await transitions.create_flow_run(tx, run_id, proposal.create, proposal.claim, state)
@@ -103,9 +127,12 @@ class Batch:
             _move(snapshot, proposal, verdict, state)
             await transitions.move_flow_run(tx, run_id, snapshot, state)
         self._flow_history.append((self._seq, run_id, snapshot.version, state))
-        if run_id in self._heard or self._heard_by_all:
-            self._events.append(StateChange(self._seq, "flow_run", run_id, None, None, None, snapshot.version, state))
+        self._tell_flow_run(run_id, snapshot.version, state)
         return verdict
+
+    def _tell_flow_run(self, run_id: str, version: int, state: StateRecord) -> None:
+        if run_id in self._heard or self._heard_by_all:
+            self._events.append(StateChange(self._seq, "flow_run", run_id, None, None, None, version, state))
 
 
 def _is_new(proposal: TaskRunProposal) -> bool:
@@ -114,7 +141,7 @@ def _is_new(proposal: TaskRunProposal) -> bool:
 
 def _move(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, verdict: Accept | Replace, state: StateRecord) -> None:
     snapshot.version, snapshot.state, snapshot.last_state_id = verdict.version, state.name, state.id
-    if isinstance(verdict, Accept) and verdict.lease is not None:
+    if verdict.lease is not None:
         snapshot.owner, snapshot.lease_epoch = proposal.claim, verdict.lease
     elif not flow_runs.is_executing(state.name):
         snapshot.owner = None

@@ -36,11 +36,13 @@ class Hearsay:
     async def run(self) -> None:
         """Publish what the others commit to those who listen here, until cancelled."""
         while True:
-            await self._arrived.wait()
+            while self._heard:
+                hint = self._heard[0]
+                events = await self._events(hint)  # if it fails, it is the first to be read again
+                self._heard = [other for other in self._heard if other is not hint]
+                self._bus.publish(events)
             self._arrived.clear()
-            hints, self._heard = self._heard, []
-            for hint in hints:
-                self._bus.publish(await self._events(hint))
+            await self._arrived.wait()
 
     async def _events(self, hint: Hint) -> list[Event]:
         events: list[Event] = []

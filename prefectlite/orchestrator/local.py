@@ -98,11 +98,7 @@ class LocalOrchestrator:
 
     async def _write(self, batch: Batch, durable: bool) -> tuple[list[Verdict], list[Event]]:
         """Write a batch, again and again while the database cannot be used: writing it twice is writing it once."""
-
-        def distrust() -> None:
-            batch.trusting = False  # the commit may have been made all the same
-
-        return await written(self._database, batch.apply, "states", durable=durable, again=distrust)
+        return await written(self._database, batch.apply, "states", durable=durable)
 
     def _deliver(self, pending: Sequence[_Pending], verdicts: Sequence[Verdict], events: Sequence[Event]) -> None:
         self._bus.publish(events)

@@ -12,7 +12,7 @@ from prefectlite.live.events import LogLine
 from prefectlite.orchestrator.persistence import written
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.logs import append_lines
+from prefectlite.repository.logs import append_lines, line_number
 
 #: How long a line waits for others to share its commit.
 GATHER = 0.02
@@ -94,7 +94,13 @@ class LocalRunLog:
         self._urgent.clear()
 
     async def _write_batch(self, batch: list[LogRow]) -> None:
+        tried = False
+
         async def work(tx: Transaction) -> int:
+            nonlocal tried
+            if tried and (first := await line_number(tx, batch[0])) is not None:
+                return first  # it was committed, and the answer was lost
+            tried = True
             return await append_lines(tx, batch)
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prefectlite.orchestrator.persistence import read_at_last
 from prefectlite.records import ResultRecord, StateRecord, TaskRunRow
 from prefectlite.repository import runs
 from prefectlite.repository.database import Database
@@ -15,11 +16,11 @@ class LocalRunReader:
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         """What has happened in this run so far."""
-        return await runs.task_runs(self._database, flow_run_id)
+        return await read_at_last(lambda: runs.task_runs(self._database, flow_run_id), "states")
 
     async def cached(self, key: str, flow_run_id: str, map_index: int) -> list[tuple[StateRecord, ResultRecord | None]]:
         """The states, with their results, that task runs cached under `key` in other flow runs than this one.
 
         Those of the child with this map index come first, then the newest.
         """
-        return await runs.cached_states(self._database, key, flow_run_id, map_index)
+        return await read_at_last(lambda: runs.cached_states(self._database, key, flow_run_id, map_index), "cached states")

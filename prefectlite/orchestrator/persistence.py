@@ -1,8 +1,9 @@
-"""Writing what must not be lost because the database is out of reach for a moment: locked, full, restarted."""
+"""Writing what must not be lost, and reading what is needed, while the database is out of reach: locked, full, restarted."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -23,9 +24,8 @@ async def written(
     what: str,
     *,
     durable: bool = False,
-    again: Callable[[], None] | None = None,
 ) -> T:
-    """What `work` returned, after the commit. While the database cannot be used it is tried again, `again` called before.
+    """What `work` returned, after the commit. While the database cannot be used it is tried again.
 
     The commit may have been made all the same: writing it twice must be writing it once. Raises StoreUnavailable in the end.
     """
@@ -35,6 +35,15 @@ async def written(
         except StoreUnavailable as error:
             _logger.warning("%s cannot be written now, and are tried again in %s s: %s", what, delay, error)
             await asyncio.sleep(delay)
-            if again is not None:
-                again()
     return await database.write(work, durable=durable)
+
+
+async def read_at_last(ask: Callable[[], Awaitable[T]], what: str) -> T:
+    """The answer of `ask`, which only reads: it is asked again until the database can be used."""
+    for delay in itertools.chain(RETRY_DELAYS, itertools.repeat(RETRY_DELAYS[-1])):
+        try:
+            return await ask()
+        except StoreUnavailable as error:
+            _logger.warning("%s cannot be read now, and are tried again in %s s: %s", what, delay, error)
+            await asyncio.sleep(delay)
+    raise AssertionError  # it goes on for ever

@@ -25,3 +25,9 @@ async def append_lines(tx: Transaction, lines: Sequence[LogRow]) -> int:
     await tx.executemany(_LINE, rows)
     tx.announce(Hint(first, first + len(lines) - 1, list({line.flow_run_id for line in lines}), logs=True))
     return first
+
+
+async def line_number(tx: Transaction, line: LogRow) -> int | None:
+    """The sequence number of this very line, if it is written down."""
+    rows = await tx.fetch("SELECT seq FROM log WHERE flow_run_id = $1 AND id = $2", (line.flow_run_id, line.id))
+    return rows[0][0] if rows else None

@@ -119,13 +119,14 @@ async def run_with_key(database: Database, flow_id: str, idempotency_key: str) -
     return rows[0][0] if rows else None
 
 
-async def task_run_place(database: Database, run_id: str) -> tuple[str, str, int, int]:
-    """(flow run id, task id, map index, version) of a task run. Raises NotFound."""
-    rows = await database.read("SELECT flow_run_id, task_id, map_index, version FROM task_run WHERE id = $1", (run_id,))
+async def task_run_place(database: Database, run_id: str) -> tuple[str, str, int, str | None]:
+    """(flow run id, task id, map index, details of its state) of a task run. Raises NotFound."""
+    sql = "SELECT flow_run_id, task_id, map_index, state_details FROM task_run WHERE id = $1"
+    rows = await database.read(sql, (run_id,))
     if not rows:
         raise NotFound(f"State update failed for task run ID {run_id}: there is no such run")
-    flow_run_id, task_id, map_index, version = rows[0]
-    return flow_run_id, task_id, map_index, version
+    flow_run_id, task_id, map_index, details = rows[0]
+    return flow_run_id, task_id, map_index, details
 
 
 def _flow_run(row: Row) -> FlowRunRow:

@@ -13,6 +13,7 @@ from prefectlite.rules.flow_runs import FlowRunSnapshot
 from prefectlite.rules.proposals import FlowRunCreation, TaskRunProposal
 from prefectlite.rules.task_runs import TaskRunSnapshot
 
+Said = dict[str, tuple[int, str]]
 # The id of the state a run is in is that of the proposal which brought it there: a repeated proposal is known by it.
 _FLOW_RUNS = "SELECT id, version, state, owner, lease_epoch, state_id FROM flow_run WHERE "
 _TASK_RUNS = "SELECT id, version, state, state_id FROM task_run WHERE "
@@ -62,6 +63,17 @@ async def task_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, T
     """The task runs with these ids that exist, by id."""
     rows = await tx.fetch(_TASK_RUNS + tx.dialect.among("id", "$1"), (tx.dialect.listed(ids),))
     return {row[0]: TaskRunSnapshot(*row[1:]) for row in rows}
+
+
+async def said_before(tx: Transaction, flow_runs: Iterable[str], task_runs: Iterable[str], ids: Sequence[str]) -> Said:
+    """(version, name) of those states with these ids that the history of these runs has, by id."""
+    said: Said = {}
+    for kind, run_ids in (("flow_run", flow_runs), ("task_run", task_runs)):
+        sql = f"SELECT id, version, state FROM {kind}_state WHERE "
+        where = f"{tx.dialect.among(f'{kind}_id', '$1')} AND {tx.dialect.among('id', '$2')}"
+        rows = await tx.fetch(sql + where, (tx.dialect.listed(run_ids), tx.dialect.listed(ids)))
+        said.update({row[0]: (row[1], row[2]) for row in rows})
+    return said
 
 
 async def create_flow_run(

@@ -30,7 +30,8 @@ def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal) -> Verdi
         return Accept(1)
     if snapshot.last_state_id == proposal.state.id:
         if snapshot.state != proposal.state.name:  # the first answer was a replacement
-            return Replace(msgspec.structs.replace(proposal.state, name=snapshot.state), snapshot.version)
+            lease = snapshot.lease_epoch if proposal.claim and is_executing(snapshot.state) else None
+            return Replace(msgspec.structs.replace(proposal.state, name=snapshot.state), snapshot.version, lease)
         return Accept(snapshot.version, _order(snapshot), snapshot.lease_epoch if proposal.claim else None)
     if refusal := _refusal(snapshot, proposal):
         return refusal
@@ -39,6 +40,18 @@ def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal) -> Verdi
     if proposal.state.name == "Cancelling" and snapshot.state in _WAITING:
         return Replace(_cancelled(proposal.state), snapshot.version + 1)
     return Accept(snapshot.version + 1, _order(snapshot))
+
+
+def decide_again(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, version: int, name: str) -> Verdict:
+    """The verdict on what was accepted before, at `version` and as `name`; the flow run may have moved on since."""
+    lease = None
+    if proposal.claim is not None and proposal.create is None:
+        if snapshot.owner != proposal.claim:
+            return Refuse("OWNED", f"flow run {proposal.run_id} is not executed by this process any more", snapshot.version)
+        lease = snapshot.lease_epoch
+    if name != proposal.state.name:
+        return Replace(msgspec.structs.replace(proposal.state, name=name), version, lease)
+    return Accept(version, _order(snapshot), lease)
 
 
 def _refusal(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | None:
@@ -66,6 +79,9 @@ def _claim(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Verdict:
     takes_up = snapshot.owner == proposal.takeover_from
     if snapshot.owner is not None and not begins_own and not takes_up:
         return Refuse("OWNED", f"flow run {proposal.run_id} is executed by another process", snapshot.version)
+    if snapshot.state == "Cancelling" and snapshot.lease_epoch:  # its tasks are to be ended, too
+        going_on = StateRecord(proposal.state.id, "Cancelling", proposal.state.timestamp, "Flow run is being cancelled")
+        return Replace(going_on, snapshot.version + 1, snapshot.lease_epoch + 1)
     if snapshot.state == "Cancelling":
         return Replace(_cancelled(proposal.state), snapshot.version + 1)
     return Accept(snapshot.version + 1, lease=snapshot.lease_epoch + 1)

@@ -75,10 +75,11 @@ class Accept(msgspec.Struct, frozen=True, gc=False):
 
 
 class Replace(msgspec.Struct, frozen=True):
-    """The run is in `state` now, another one than proposed, at `version`."""
+    """The run is in `state` now, another one than proposed, at `version`. `lease` is as in Accept."""
 
     state: StateRecord
     version: int
+    lease: int | None = None
 
 
 class Wait(msgspec.Struct, frozen=True):

@@ -54,5 +54,10 @@ def decide(snapshot: TaskRunSnapshot | None, parent: FlowRunSnapshot | None, pro
     return _GO_ON.get(version + 1) or Accept(version + 1)
 
 
+def decide_again(parent: FlowRunSnapshot, version: int) -> Verdict:
+    """The verdict on what was accepted before, at `version`; the task run may have moved on since."""
+    return Accept(version, _order(parent))
+
+
 def _order(parent: FlowRunSnapshot) -> Order:
     return Order.CANCEL if parent.state == "Cancelling" else Order.GO_ON

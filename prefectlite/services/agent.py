@@ -9,9 +9,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until, to_micros
-from prefectlite.errors import PrefectliteError, TransitionRefused
+from prefectlite.errors import PrefectliteError, StoreUnavailable, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
+from prefectlite.orchestrator.persistence import read_at_last
 from prefectlite.records import FlowRunRow, StateRecord, record_state
 from prefectlite.repository import runs
 from prefectlite.rules.proposals import FlowRunProposal
@@ -21,6 +22,8 @@ from prefectlite.states import BY_NAME, Failed, Scheduled
 
 #: Seconds that other processes get to begin a run whose code this one does not have.
 NEIGHBOURS_TURN = 2.0
+#: Seconds after which a run is begun again that could not be, because the database could not be used.
+AGAIN = 1.0
 
 _logger = logging.getLogger("prefectlite.agent")
 
@@ -39,13 +42,17 @@ class Agent:
     async def run(self) -> None:
         """Begin what is due, until cancelled."""
         with self._session.bus.subscribe(ALL_FLOW_RUNS) as subscription:
-            for run_id, due in await runs.scheduled_runs(self._session.database):
-                self._expect(run_id, due)
+            await self.look()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._begin_due())
                 async for event in subscription:
                     if isinstance(event, StateChange) and issubclass(BY_NAME.get(event.state.name, Failed), Scheduled):
                         self._expect(event.flow_run_id, event.state.start_time or event.state.timestamp)
+
+    async def look(self) -> None:
+        """Hear of the runs that are scheduled already, or of which a process that is gone did not tell any more."""
+        for run_id, due in await runs.scheduled_runs(self._session.database):
+            self._expect(run_id, due)
 
     def _expect(self, run_id: str, due: int) -> None:
         heapq.heappush(self._due, (due, run_id))
@@ -71,17 +78,34 @@ class Agent:
 
     async def execute(self, run_id: str, *, takeover_from: str | None = None) -> None:
         """Execute one run, if it is of a registered flow, due, and nobody else's."""
-        try:
-            row = await runs.flow_run(self._session.database, run_id)
-            if row.owner != takeover_from or StateRecord("", row.state, 0).is_finished:
-                return  # begun already, by this process or another
-            due = row.state_start_time
-            if takeover_from is None and due is not None and due > to_micros(self._session.clock.now()):
-                self._expect(run_id, due)  # it was put off
+        former = takeover_from
+        while True:
+            try:
+                await self._execute_now(run_id, former)
                 return
-            await self._execute(row, takeover_from)
-        except Exception:
-            _logger.exception("flow run %s could not be begun", run_id)
+            except StoreUnavailable as error:
+                _logger.warning("flow run %s waits until the database can be used: %s", run_id, error)
+                await self._session.clock.sleep(AGAIN)
+                former = await self._owned_here(run_id) or takeover_from
+            except Exception:
+                _logger.exception("flow run %s could not be begun", run_id)
+                return
+
+    async def _owned_here(self, run_id: str) -> str | None:
+        """The id of this process, if it owns a run that it does not execute any more."""
+        owner = self._session.owner.id
+        row = await read_at_last(lambda: runs.flow_run(self._session.database, run_id), "flow runs")
+        return owner if row.owner == owner and not self._session.host.has(run_id) else None
+
+    async def _execute_now(self, run_id: str, takeover_from: str | None) -> None:
+        row = await runs.flow_run(self._session.database, run_id)
+        if row.owner != takeover_from or StateRecord("", row.state, 0).is_finished:
+            return  # begun already, by this process or another
+        due = row.state_start_time
+        if takeover_from is None and due is not None and due > to_micros(self._session.clock.now()):
+            self._expect(run_id, due)  # it was put off
+            return
+        await self._execute(row, takeover_from)
 
     async def _execute(self, row: FlowRunRow, takeover_from: str | None) -> None:
         session = self._session

@@ -37,4 +37,9 @@ class Rescuer:
             await neighbours.departed.wait()
             neighbours.departed.clear()
             await self._session.clock.sleep(LETTING_GO)
-            await self.rescue()
+            try:
+                await self.rescue()
+                await self._agent.look()
+            except BaseException:  # nobody else would come by again
+                neighbours.departed.set()
+                raise

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.records import StateRecord
-from prefectlite.rules.flow_runs import FlowRunSnapshot, decide, is_executing
+from prefectlite.rules.flow_runs import FlowRunSnapshot, decide, decide_again, is_executing
 from prefectlite.rules.proposals import Accept, FlowRunCreation, FlowRunProposal, Order, Refuse, Replace
 from prefectlite.states import BY_NAME, FINISHED, Pending, names_of
 
@@ -140,8 +140,29 @@ def test_a_run_is_taken_over_from_an_owner_that_is_gone() -> None:
 
 @pytest.mark.parametrize("owner", [None, "gone"])
 def test_who_claims_a_run_that_is_being_cancelled_finds_it_cancelled(owner: str | None) -> None:
-    verdict = decide(run("Cancelling", owner=owner), propose("Running", claim="me", takeover_from=owner))
+    snapshot = run("Cancelling", owner=owner)
+    snapshot.lease_epoch = 0
+    verdict = decide(snapshot, propose("Running", claim="me", takeover_from=owner))
     assert verdict == Replace(StateRecord("new", "Cancelled", NOW, "Flow run was cancelled before it ran"), 4)
+
+
+def test_who_takes_over_a_run_that_is_being_cancelled_is_to_end_what_it_began() -> None:
+    snapshot, claim = run("Cancelling", owner="gone"), propose("Running", claim="me", takeover_from="gone")
+    verdict = decide(snapshot, claim)
+    assert verdict == Replace(StateRecord("new", "Cancelling", NOW, "Flow run is being cancelled"), 4, lease=3)
+    snapshot.version, snapshot.lease_epoch, snapshot.owner, snapshot.last_state_id = 4, 3, "me", "new"
+    again = decide(snapshot, claim)
+    assert isinstance(again, Replace)
+    assert (again.state.name, again.version, again.lease) == ("Cancelling", 4, 3)
+
+
+def test_what_was_accepted_is_accepted_again_though_the_run_has_moved_on() -> None:
+    snapshot = run("Cancelling", owner="me")
+    assert decide_again(snapshot, propose("Running", claim="me"), 2, "Running") == Accept(2, Order.CANCEL, 2)
+    refused(decide_again(snapshot, propose("Running", claim="other"), 2, "Running"), "OWNED")
+    created = propose("Scheduled", create=FlowRunCreation("f", "n", {}, {}, [], 0))
+    assert decide_again(snapshot, created, 1, "Scheduled") == Accept(1, Order.CANCEL)
+    assert isinstance(decide_again(snapshot, propose("Cancelling"), 2, "Cancelled"), Replace)
 
 
 # -- cancelling -----------------------------------------------------------------------------------------------------------
