@@ -12,14 +12,14 @@ _lock = threading.Lock()
 # A generator of our own: `random.seed()` in user code must not make two processes choose the same ids, and asking the
 # operating system each time costs ten microseconds when threads compete for the interpreter.
 _dice = random.Random()
-_last = 0
+_last = -1
 _LOW = (1 << 61) - 1
 
 
 def _begin_anew() -> None:
     """In a forked child: the lock may be held by a thread it does not have, and its parent counts on from `_last`, too."""
     global _lock, _last
-    _lock, _last = threading.Lock(), 0
+    _lock, _last = threading.Lock(), -1
     _dice.seed()
 
 

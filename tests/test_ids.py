@@ -52,7 +52,7 @@ def test_is_valid_at_any_time_with_any_noise(micros: int, noise: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ids.time, "time_ns", lambda: micros * 1000)
         patch.setattr(ids.os, "urandom", lambda size: noise[:size])
-        patch.setattr(ids, "_last", 0)
+        patch.setattr(ids, "_last", -1)
         first, second = new_id(), new_id()
     assert first < second
     assert milliseconds(first) == micros // 1000
@@ -61,14 +61,15 @@ def test_is_valid_at_any_time_with_any_noise(micros: int, noise: bytes) -> None:
         assert UUID(text).variant == RFC_4122
 
 
-def test_a_full_counter_carries_into_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_counter_that_began_at_its_highest_has_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     year_2100 = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000)
-    monkeypatch.setattr(ids, "_last", year_2100 << 74 | (1 << 74) - 2)
-    last, carried = new_id(), new_id()
-    assert milliseconds(last) == year_2100
-    assert milliseconds(carried) == year_2100 + 1
-    assert last < carried
-    assert UUID(carried).version == 7
+    monkeypatch.setattr(ids, "_last", year_2100 << 80 | 0x7FFF << 64 | 0b10 << 62 | (1 << 61) - 2)
+    made = [new_id() for _ in range(3)]
+    assert made == sorted(set(made))
+    for text in made:
+        assert milliseconds(text) == year_2100
+        assert UUID(text).version == 7
+        assert UUID(text).variant == RFC_4122
 
 
 def test_threads_never_get_the_same() -> None:

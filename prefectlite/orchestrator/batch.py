@@ -65,11 +65,12 @@ class Batch:
         return self._verdicts, self._events
 
     async def _read(self, tx: Transaction) -> None:
-        tasks = {p.run_id for p in self._proposals if isinstance(p, TaskRunProposal)}
-        if self._trusting:
-            tasks -= {p.run_id for p in self._proposals if isinstance(p, TaskRunProposal) and _is_new(p)}
         flows = {p.flow_run_id if isinstance(p, TaskRunProposal) else p.run_id for p in self._proposals}
         self._flow_runs = await transitions.flow_run_snapshots(tx, flows)
+        of_tasks = [p for p in self._proposals if isinstance(p, TaskRunProposal)]
+        tasks = {p.run_id for p in of_tasks}
+        if self._trusting:
+            tasks -= {p.run_id for p in of_tasks if _is_new(p, self._flow_runs.get(p.flow_run_id))}
         self._task_runs = await transitions.task_run_snapshots(tx, tasks) if tasks else {}
         ids = [p.state.id for p in self._proposals]
         self._said = {} if self._trusting else await transitions.said_before(tx, flows, tasks, ids)
@@ -135,8 +136,14 @@ class Batch:
             self._events.append(StateChange(self._seq, "flow_run", run_id, None, None, None, version, state))
 
 
-def _is_new(proposal: TaskRunProposal) -> bool:
-    return proposal.expected_version == 0 and proposal.lease is not None
+def _is_new(proposal: TaskRunProposal, run: FlowRunSnapshot | None) -> bool:
+    """Whether it is, in the words of the run's executor."""
+    return (
+        proposal.expected_version == 0
+        and proposal.lease is not None
+        and run is not None
+        and proposal.lease == run.lease_epoch
+    )
 
 
 def _move(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, verdict: Accept | Replace, state: StateRecord) -> None:

@@ -23,19 +23,17 @@ def decide(snapshot: TaskRunSnapshot | None, parent: FlowRunSnapshot | None, pro
     """The verdict on `proposal`, given the task run (None: it does not exist yet) and the flow run it belongs to."""
     if parent is None:
         return Refuse("NOT_FOUND", f"State update failed for task run ID {proposal.run_id}: its flow run is not there")
+    if snapshot is not None and snapshot.last_state_id == proposal.state.id:  # said again, whoever executes the run by now
+        return decide_again(parent, snapshot.version)
     if proposal.lease is not None and proposal.lease != parent.lease_epoch:
         return Refuse("STALE_LEASE", f"another process executes flow run {proposal.flow_run_id} now")
-    version = 0
-    if snapshot is not None:
-        version = snapshot.version
-        if snapshot.last_state_id == proposal.state.id:
-            return Accept(version, _order(parent))
-        if snapshot.state in FINISHED and not proposal.restart:
-            return Refuse(
-                "FINISHED",
-                f"task run {proposal.run_id} has ended as {snapshot.state}; only a restart takes it out of that state",
-                version,
-            )
+    version = 0 if snapshot is None else snapshot.version
+    if snapshot is not None and snapshot.state in FINISHED and not proposal.restart:
+        return Refuse(
+            "FINISHED",
+            f"task run {proposal.run_id} has ended as {snapshot.state}; only a restart takes it out of that state",
+            version,
+        )
     if proposal.expected_version is not None and proposal.expected_version != version:
         return Refuse(
             "VERSION_CONFLICT",
