@@ -17,7 +17,7 @@ from prefectlite.errors import StoreClosed, StoreUnavailable
 from prefectlite.live.hints import Hint
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.repository.dialect import SQLITE
-from prefectlite.repository.sqlite import SqliteTransaction, _to_sqlite
+from prefectlite.repository.sqlite_transaction import SqliteTransaction, to_sqlite
 from tests.simulation.loop import SimulatedLoop
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class PlainDatabase:
         return result
 
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        return self.connection.execute(_to_sqlite(sql), params).fetchall()
+        return self.connection.execute(to_sqlite(sql), params).fetchall()
 
     async def aclose(self) -> None:
         """Nothing: it belongs to the simulation."""

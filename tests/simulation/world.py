@@ -20,7 +20,7 @@ from prefectlite.errors import PrefectliteError
 from prefectlite.language.serialized import serialize
 from prefectlite.live.hints import Hint
 from prefectlite.repository.flows import FlowVersion
-from prefectlite.repository.sqlite import make_schema
+from prefectlite.repository.sqlite_schema import make_schema
 from prefectlite.rules.proposals import Proposal, Verdict
 from prefectlite.services.catalog import Catalog
 from prefectlite.session import Session
