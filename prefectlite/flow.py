@@ -25,7 +25,7 @@ from prefectlite.language.serialized import digest_of, serialized_flow
 from prefectlite.language.task import Task
 from prefectlite.lazily import lazily
 from prefectlite.registration import Registration, source_of
-from prefectlite.settings import load_settings
+from prefectlite.settings import current_settings, load_settings
 
 if TYPE_CHECKING:
     from prefectlite import diagnostics
@@ -141,7 +141,7 @@ class Flow(Graph):
         if loading_flow.get():
             _warn_loading(self.name, "run")
             return None  # type: ignore[return-value]
-        settings = load_settings()
+        settings = current_settings()
         call = call_of(self, parameters or {}, kwargs)
         self.validate()
         check_parameters(self, call.parameters)
