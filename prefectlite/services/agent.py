@@ -38,6 +38,7 @@ class Agent:
         self._session, self._catalog, self._begin = session, catalog, begin
         self._due: list[tuple[int, str]] = []
         self._changed = asyncio.Event()
+        self._waiting: dict[str, str | None] = {}  # runs that cannot be begun now -> from whom they are to be taken
 
     async def run(self) -> None:
         """Begin what is due, until cancelled."""
@@ -78,6 +79,9 @@ class Agent:
 
     async def execute(self, run_id: str, *, takeover_from: str | None = None) -> None:
         """Execute one run, if it is of a registered flow, due, and nobody else's."""
+        if run_id in self._waiting:  # who waits with it goes on with what is known now: it must not be begun twice
+            self._waiting[run_id] = takeover_from
+            return
         former = takeover_from
         while True:
             try:
@@ -85,11 +89,20 @@ class Agent:
                 return
             except StoreUnavailable as error:
                 _logger.warning("flow run %s waits until the database can be used: %s", run_id, error)
-                await self._session.clock.sleep(AGAIN)
-                former = await self._owned_here(run_id) or takeover_from
+                former = await self._after_waiting(run_id, former)
             except Exception:
                 _logger.exception("flow run %s could not be begun", run_id)
                 return
+
+    async def _after_waiting(self, run_id: str, former: str | None) -> str | None:
+        """From whom to take the run, once the database can be used again."""
+        self._waiting[run_id] = former
+        try:
+            await self._session.clock.sleep(AGAIN)
+            owned = await self._owned_here(run_id)
+        finally:
+            former = self._waiting.pop(run_id)
+        return owned or former
 
     async def _owned_here(self, run_id: str) -> str | None:
         """The id of this process, if it owns a run that it does not execute any more."""
