@@ -74,6 +74,10 @@ class FlowRunRow(msgspec.Struct, frozen=True):
     owner: str | None
     lease_epoch: int
 
+    @property
+    def is_finished(self) -> bool:
+        return self.state in states.FINISHED
+
 
 class TaskRunRow(msgspec.Struct, frozen=True):
     """One run of a task, or of one child of a mapped task (`map_index` ≥ 0)."""

@@ -27,13 +27,11 @@ from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.names import run_name
-from prefectlite.orchestrator.company import company_of
-from prefectlite.orchestrator.duty import Duty
+from prefectlite.orchestrator.company import Company, company_of
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_orders import LocalOrders
 from prefectlite.orchestrator.local_reader import LocalRunReader
-from prefectlite.orchestrator.protocols import Neighbours, Owner
 from prefectlite.records import FlowRow, FlowRunRow, restore_state
 from prefectlite.repository import flows
 from prefectlite.repository.database import Database
@@ -53,8 +51,6 @@ else:
     watchdog, source = lazily("prefectlite.engine.watchdog"), lazily("prefectlite.storage.source")
 
 _logger = logging.getLogger("prefectlite")
-#: Who shares a database: this process as an owner of runs, and its neighbours where there can be any.
-Company = Callable[[Database, Bus], tuple[Owner, Neighbours | None]]
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
 
@@ -62,11 +58,12 @@ _FLOWS_REMEMBERED = 1_000
 class Session:
     """Everything it takes to run flows and to ask about them. Made by `open_session`; lives on one event loop."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock, company: Company = company_of) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, clock: Clock, company: Callable[[Database, Bus], Company] = company_of
+    ) -> None:
         self.settings, self.database, self.clock = settings, database, clock
         self.bus = Bus()
-        self.owner, self.neighbours = company(database, self.bus)
-        self.duty = Duty(getattr(database, "path", None), self.neighbours)
+        self.owner, self.neighbours, self.duty = company(database, self.bus)
         self.orchestrator = LocalOrchestrator(database, self.bus)
         self.run_log = LocalRunLog(database, self.bus)
         self.results = result_store(settings)

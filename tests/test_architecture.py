@@ -24,6 +24,7 @@ FLOORS = [
         "settings",
         "shown",
         "contexts",
+        "disk",
         "registry",
         "loggers",
         "kept",

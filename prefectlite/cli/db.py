@@ -11,8 +11,10 @@ import click
 import msgspec
 
 from prefectlite.cli import OPTIONS
+from prefectlite.cli.options import DATABASE
 from prefectlite.errors import BadRequest, StoreError
 from prefectlite.lazily import lazily
+from prefectlite.repository.runs import run_called
 from prefectlite.repository.urls import is_postgres, open_database, postgres_place, sqlite_path, without_password
 from prefectlite.settings import load_settings
 
@@ -24,7 +26,6 @@ else:
 
 T = TypeVar("T")
 _FILE = click.Path(path_type=Path)
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @click.group("db")
@@ -32,12 +33,8 @@ def command() -> None:
     """Look after the database: where it is and how large, migrations, backups, and single runs as files."""
 
 
-def _with_database(function: _Command) -> _Command:
-    return click.option("--database", metavar="URL", help="The database (a file in your data directory).")(function)
-
-
 @command.command("path")
-@_with_database
+@DATABASE
 def path(database: str | None) -> None:
     """Show where the database is."""
     url = _url(database)
@@ -45,7 +42,7 @@ def path(database: str | None) -> None:
 
 
 @command.command("size")
-@_with_database
+@DATABASE
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def size(database: str | None, as_json: bool) -> None:
     """Show the rows and bytes of each table."""
@@ -63,7 +60,7 @@ def size(database: str | None, as_json: bool) -> None:
 
 
 @command.command("migrate")
-@_with_database
+@DATABASE
 def migrate(database: str | None) -> None:
     """Bring the database to the newest schema, as everything does that opens it. A file is copied aside before."""
     url = _url(database)
@@ -72,7 +69,7 @@ def migrate(database: str | None) -> None:
 
 
 @command.command("vacuum")
-@_with_database
+@DATABASE
 def vacuum(database: str | None) -> None:
     """Give the room of what was deleted back to the disk. Runs of other processes wait meanwhile."""
     url = _url(database)
@@ -96,7 +93,7 @@ def vacuum(database: str | None) -> None:
 @command.command("backup")
 @click.argument("file", type=_FILE)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-@_with_database
+@DATABASE
 def backup(file: Path, force: bool, database: str | None) -> None:
     """Copy the database to FILE, checked, while others go on using it."""
     source = _file(_url(database), "backup", instead="pg_dump")
@@ -106,7 +103,7 @@ def backup(file: Path, force: bool, database: str | None) -> None:
 
 
 @command.command("check")
-@_with_database
+@DATABASE
 def check(database: str | None) -> None:
     """Look through the whole database for damage. Leaves with 74 if there is any."""
     file = _file(_url(database), "check", instead="pg_amcheck")
@@ -120,7 +117,7 @@ def check(database: str | None) -> None:
 
 @command.command("restore")
 @click.argument("file", type=_FILE)
-@_with_database
+@DATABASE
 def restore(file: Path, database: str | None) -> None:
     """Put the backup FILE in place of the database, which is kept beside it. Nothing may be using it."""
     target = _file(_url(database), "restore", instead="pg_restore")
@@ -132,14 +129,14 @@ def restore(file: Path, database: str | None) -> None:
 @click.argument("run")
 @click.argument("file", type=_FILE)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-@_with_database
+@DATABASE
 def export_(run: str, file: Path, force: bool, database: str | None) -> None:
     """Write the finished flow run RUN (an id or a name), with all that belongs to it, to FILE."""
     if file.exists() and not force:
         raise BadRequest(f"{file} is there already: name another file, or say --force")
 
     async def work(opened: Database) -> transfer.RunFileHeader:
-        return await transfer.export_run(opened, await transfer.find_run(opened, run), file)
+        return await transfer.export_run(opened, (await run_called(opened, run)).id, file)
 
     header = _on(_url(database), work)
     click.echo(f"{file}: flow run {header.flow_run_id}, {_told(header)}")
@@ -147,7 +144,7 @@ def export_(run: str, file: Path, force: bool, database: str | None) -> None:
 
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@_with_database
+@DATABASE
 def import_(file: Path, database: str | None) -> None:
     """Read a run that `export` wrote into the database.
 

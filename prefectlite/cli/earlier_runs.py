@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from prefectlite.cli.execution import Begun
-from prefectlite.errors import BadRequest, FlowSourceMissing, NotFound
-from prefectlite.ids import is_id
+from prefectlite.errors import FlowSourceMissing
 from prefectlite.language.graph import Graph
-from prefectlite.records import FlowRow, FlowRunRow, StateRecord
+from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.repository import runs
 from prefectlite.session import Session
 from prefectlite.storage.source import load_flow, source_from_argument, source_from_record
@@ -25,19 +24,6 @@ async def interrupted_run_of(graph: Graph, session: Session) -> Begun | None:
             _check_same(graph, flow, row)
             return Begun(graph, flow, row, takeover_from=row.owner)
     return None
-
-
-async def run_called(name: str, session: Session) -> FlowRunRow:
-    """The run with this id, or this name. Raises NotFound, and BadRequest for a name that several have."""
-    if is_id(name):
-        return await runs.flow_run(session.database, name.lower())
-    found = await runs.runs_named(session.database, name)
-    if not found:
-        raise NotFound(f"There is no flow run {name!r} in {session.database.place}: give its id or its name")
-    if len(found) > 1:
-        newest = ", ".join(found[:3])
-        raise BadRequest(f"{len(found)} flow runs are called {name!r}: give the id of one, such as {newest}")
-    return await runs.flow_run(session.database, found[0])
 
 
 async def with_code(row: FlowRunRow, argument: str | None, session: Session) -> Begun:
@@ -58,8 +44,3 @@ def _check_same(graph: Graph, flow: FlowRow, run: FlowRunRow) -> None:
             f"Flow {graph.name!r} is not as it was when run {run.name!r} began: they differ in the tasks"
             f" {', '.join(different[:5])}. Run it anew"
         )
-
-
-def has_ended(row: FlowRunRow) -> bool:
-    """Whether the run is in a final state."""
-    return StateRecord("", row.state, 0).is_finished

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from prefectlite.cli import OPTIONS
-from prefectlite.cli.earlier_runs import FLOW_HELP, has_ended, run_called, with_code
+from prefectlite.cli.earlier_runs import FLOW_HELP, with_code
 from prefectlite.cli.execution import Begun, execute
+from prefectlite.cli.options import DATABASE, PLAIN
 from prefectlite.errors import BadRequest
+from prefectlite.repository.runs import run_called
 from prefectlite.session import Session
 from prefectlite.settings import load_settings
 
@@ -15,14 +17,14 @@ from prefectlite.settings import load_settings
 @click.command("resume", epilog=FLOW_HELP)
 @click.argument("run")
 @click.argument("flow", required=False)
-@click.option("--database", metavar="URL", help="The database it is recorded in.")
-@click.option("--plain", is_flag=True, help="A plain stream of lines, as when the output is not a terminal.")
+@DATABASE
+@PLAIN
 def command(run: str, flow: str | None, database: str | None, plain: bool) -> None:
     """Go on with RUN, an id or a name, whose process is gone: finished tasks are not run again."""
 
     async def begin(session: Session) -> Begun:
-        row = await run_called(run, session)
-        if has_ended(row):
+        row = await run_called(session.database, run)
+        if row.is_finished:
             raise BadRequest(f"Flow run {row.name!r} has ended as {row.state}: `prefectlite restart` runs tasks of it again")
         if row.owner is not None and not await session.owner.is_gone(row.owner):
             raise BadRequest(f"Flow run {row.name!r} is executed by another process, which is there: cancel it first")

@@ -10,6 +10,7 @@ import msgspec
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.earlier_runs import interrupted_run_of
 from prefectlite.cli.execution import Begun, execute
+from prefectlite.cli.options import DATABASE, PLAIN
 from prefectlite.errors import ParameterError
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import check_parameters
@@ -25,8 +26,8 @@ from prefectlite.storage.source import load_flow, source_from_argument
 )
 @click.option("--run-name", help="A name for the run.")
 @click.option("--resume", is_flag=True, help="Go on with the newest run of this flow that was interrupted, if there is one.")
-@click.option("--database", metavar="URL", help="The database to record it in.")
-@click.option("--plain", is_flag=True, help="A plain stream of lines, as when the output is not a terminal.")
+@DATABASE
+@PLAIN
 def command(
     flow: str, parameters: tuple[str, ...], run_name: str | None, resume: bool, database: str | None, plain: bool
 ) -> None:

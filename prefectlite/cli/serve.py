@@ -15,6 +15,7 @@ import uvicorn
 
 from prefectlite.api.app import warm
 from prefectlite.cli import OPTIONS
+from prefectlite.cli.options import DATABASE
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
 from prefectlite.language.graph import Graph
 from prefectlite.registration import register_in
@@ -32,7 +33,7 @@ _CLOSING = 2  # seconds that open connections get after the server was told to s
 @click.argument("flows", nargs=-1)
 @click.option("--host", help="The address to listen on (127.0.0.1).")
 @click.option("--port", type=int, help="The port to listen on (8080; 0 takes a free one).")
-@click.option("--database", metavar="URL", help="The database (a file in your data directory).")
+@DATABASE
 @click.option("--project", default="default", show_default=True, help="The project to register FLOWS under.")
 def command(flows: tuple[str, ...], host: str | None, port: int | None, database: str | None, project: str) -> None:
     """Register FLOWS (files, or package.module:flow), serve the API and the UI, and run what is asked, until Ctrl-C."""

@@ -136,7 +136,7 @@ class LocalClient:
     async def cancel_flow_run(self, flow_run_id: str) -> str:
         """The name of the state the run is in now: Cancelling if it was executing, else the final one. Raises NotFound."""
         row = await runs.flow_run(self._database, flow_run_id)
-        if StateRecord("", row.state, 0).is_finished:
+        if row.is_finished:
             return row.state
         verdict = await self._orchestrator.propose(
             FlowRunProposal(flow_run_id, self._record(Cancelling("Flow run is being cancelled")))
@@ -154,7 +154,7 @@ class LocalClient:
         others gave is gone by. Raises NotFound, BadRequest if there is nothing to run again, and TransitionRefused.
         """
         row = await runs.flow_run(self._database, flow_run_id)
-        if not StateRecord("", row.state, 0).is_finished:
+        if not row.is_finished:
             raise BadRequest(f"Flow run {row.name!r} has not ended, so that it cannot be restarted: it is {row.state}")
         flow = await flows.flow_by_id(self._database, row.flow_id)
         structure = await flows.structure(self._database, row.flow_id)

@@ -38,18 +38,21 @@ class Watch:
         self._at_work = 0
         self._ended: list[str] = []
         self._before = Shared(None, None)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self) -> None:
         """A task begins."""
         if not self._at_work and not self._ended:  # between tasks the application may do what it likes
-            self._before = _shared_now()
+            self._before, self._loop = _shared_now(), asyncio.get_running_loop()
         self._at_work += 1
 
     def end(self, label: str) -> None:
         """The task `label` has ended."""
         self._at_work -= 1
+        if self._loop is None or self._loop.is_closed():
+            return  # it ends because its loop did
         if not self._ended:
-            asyncio.get_running_loop().call_soon(self._look)
+            self._loop.call_soon(self._look)
         self._ended.append(label)
 
     def _look(self) -> None:

@@ -72,8 +72,9 @@ class Batch:
         if self._trusting:
             tasks -= {p.run_id for p in of_tasks if _is_new(p, self._flow_runs.get(p.flow_run_id))}
         self._task_runs = await transitions.task_run_snapshots(tx, tasks) if tasks else {}
-        ids = [p.state.id for p in self._proposals]
-        self._said = {} if self._trusting else await transitions.said_before(tx, flows, tasks, ids)
+        self._said = {}
+        if not self._trusting:
+            self._said = await transitions.said_before(tx, flows, tasks, [p.state.id for p in self._proposals])
         self._heard = {run_id for run_id in flows if self._has_listeners(("flow_run", run_id))}
         self._heard_by_all = self._has_listeners(ALL_FLOW_RUNS)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from prefectlite.disk import beside
 from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
+from prefectlite.orchestrator.duty import Duty
 from prefectlite.orchestrator.neighbours import SocketNeighbours
 from prefectlite.orchestrator.owners import FileOwner
 from prefectlite.orchestrator.protocols import Neighbours, Owner
@@ -18,15 +20,23 @@ else:
     postgres_neighbours = lazily("prefectlite.orchestrator.postgres_neighbours")
 
 
-def company_of(database: Database, bus: Bus) -> tuple[Owner, Neighbours | None]:
-    """This process as an owner of runs, and its neighbours, not open yet: None where nobody can share the database."""
+class Company(NamedTuple):
+    """Who shares a database: this process as an owner of runs, its neighbours where there can be any, and the services."""
+
+    owner: Owner
+    neighbours: Neighbours | None
+    duty: Duty
+
+
+def company_of(database: Database, bus: Bus) -> Company:
+    """Who shares `database`; nothing is open yet."""
     if not isinstance(database, SqliteDatabase):
         shared = postgres_neighbours.PostgresNeighbours(database, bus)  # type: ignore[arg-type]
-        return shared, shared
+        return Company(shared, shared, Duty(None, shared))
     path = database.path
     if path is None:
-        return FileOwner(None), None
-    owner = FileOwner(path.with_name(path.name + ".owners"))
+        return Company(FileOwner(None), None, Duty(None, None))
+    owner = FileOwner(beside(path, ".owners"))
     neighbours = SocketNeighbours(path, owner.id, database, bus)
     database.announced = neighbours.tell
-    return owner, neighbours
+    return Company(owner, neighbours, Duty(path, neighbours))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from prefectlite.disk import beside
 from prefectlite.orchestrator.protocols import Neighbours
 from prefectlite.repository.locks import FileLock
 
@@ -30,7 +31,7 @@ class Duty:
     """The services of the database in the file `path`. None where nobody, or machines, share it: all keep their own then."""
 
     def __init__(self, path: Path | None, neighbours: Neighbours | None) -> None:
-        self._path = None if path is None else path.with_name(path.name + ".services")
+        self._path = None if path is None else beside(path, ".services")
         self._neighbours = neighbours
         self._lock: FileLock | None = None
 

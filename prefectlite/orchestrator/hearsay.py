@@ -6,6 +6,7 @@ A hint that is lost costs liveness, not truth.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 from prefectlite.live.bus import Bus
@@ -24,12 +25,12 @@ class Hearsay:
     def __init__(self, database: Database, bus: Bus) -> None:
         self.departed = asyncio.Event()  # set when one is gone; who waits for it clears it
         self._database, self._bus = database, bus
-        self._heard: list[Hint] = []
+        self._heard: deque[Hint] = deque(maxlen=MOST_HINTS)
         self._arrived = asyncio.Event()
 
     def hear(self, hints: Sequence[Hint]) -> None:
         """Take what another process says."""
-        self._heard = [*self._heard, *hints][-MOST_HINTS:]
+        self._heard.extend(hints)
         if hints:
             self._arrived.set()
 
@@ -39,7 +40,8 @@ class Hearsay:
             while self._heard:
                 hint = self._heard[0]
                 events = await self._events(hint)  # if it fails, it is the first to be read again
-                self._heard = [other for other in self._heard if other is not hint]
+                if self._heard[0] is hint:  # not if so many came meanwhile that it had to go
+                    self._heard.popleft()
                 self._bus.publish(events)
             self._arrived.clear()
             await self._arrived.wait()

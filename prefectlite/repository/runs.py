@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from prefectlite.errors import NotFound
+from prefectlite.errors import BadRequest, NotFound
+from prefectlite.ids import is_id
 from prefectlite.records import FlowRunRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.repository.database import Database, Row
 from prefectlite.states import BY_NAME, FINISHED, Scheduled, names_of
@@ -64,10 +65,17 @@ async def interrupted_runs(database: Database, flow_name: str) -> list[FlowRunRo
     return [_flow_run(row) for row in rows]
 
 
-async def runs_named(database: Database, name: str) -> list[str]:
-    """The ids of the flow runs with this name, the newest first."""
-    rows = await database.read("SELECT id FROM flow_run WHERE name = $1 ORDER BY scheduled_start_time DESC", (name,))
-    return [run_id for (run_id,) in rows]
+async def run_called(database: Database, name: str) -> FlowRunRow:
+    """The flow run with this id, or this name. Raises NotFound, and BadRequest for a name that several have."""
+    if is_id(name):
+        return await flow_run(database, name.lower())
+    rows = await database.read(f"{_FLOW_RUN} WHERE name = $1 ORDER BY scheduled_start_time DESC LIMIT 4", (name,))
+    if not rows:
+        raise NotFound(f"There is no flow run {name!r} in {database.place}: give its id or its name")
+    if len(rows) > 1:
+        newest = ", ".join(row[0] for row in rows[:3])
+        raise BadRequest(f"Several flow runs are called {name!r}: give the id of one, such as {newest}")
+    return _flow_run(rows[0])
 
 
 async def cached_states(

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from prefectlite.disk import beside
 from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
 from prefectlite.live.hints import Hint
 from prefectlite.repository.database import Row, Transaction
@@ -39,7 +40,7 @@ class SqliteDatabase:
         self._idle_readers: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         self._readers: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()  # connections that nobody waits for any more
-        self._lock = FileLock(path.with_name(path.name + ".lock")) if path else None
+        self._lock = FileLock(beside(path, ".lock")) if path else None
         self._synced_at = time.monotonic()
         self._unsynced = False  # whether a power cut would lose a commit
         self._sync_timer: asyncio.TimerHandle | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from prefectlite.disk import beside, sync
 from prefectlite.errors import StoreDamaged, StoreError, StoreUnavailable
 
 #: Files of up to so many bytes are looked through whenever they are opened: that takes about 3 ms per MB.
@@ -28,7 +29,7 @@ def check_companions(path: Path) -> bool:
 
     Raises StoreDamaged if the database is gone while the journal of its last changes is there: SQLite would throw that away.
     """
-    journal = _with(path, "-wal")
+    journal = beside(path, "-wal")
     if not _size(journal):  # looked at first: who makes a new database makes its file before its journal
         return False
     if not _size(path):
@@ -66,7 +67,7 @@ def damage(path: Path, reason: str) -> StoreDamaged:
 
 def copies(path: Path) -> list[Path]:
     """The copies of the database file that were made, as far as they are still there."""
-    listed = _with(path, ".backups")
+    listed = beside(path, ".backups")
     named = [Path(line) for line in listed.read_text(encoding="utf-8").splitlines()] if listed.is_file() else []
     aside = path.parent.glob(f"{path.name}.before-[0-9][0-9][0-9][0-9]")
     return [copy for copy in (*aside, *dict.fromkeys(named)) if copy.is_file()]
@@ -102,11 +103,11 @@ def copy_to(connection: sqlite3.Connection, target: Path) -> dict[str, int]:
                     connection.execute("ROLLBACK")
             _pragma(copy, "journal_mode=DELETE")  # one file, without companions
             verify(copy, target, expected)
-        _to_disk(unfinished)
+        sync(unfinished)
         unfinished.replace(target)
-        _to_disk(target.parent)
+        sync(target.parent)
     finally:
-        for leftover in (unfinished, *(_with(unfinished, ending) for ending in _COMPANIONS)):
+        for leftover in (unfinished, *(beside(unfinished, ending) for ending in _COMPANIONS)):
             leftover.unlink(missing_ok=True)
     return expected
 
@@ -135,11 +136,7 @@ def remember_copy(path: Path, copy: Path) -> None:
     """Write down beside the database where a backup of it is, for whoever finds the database damaged one day."""
     with suppress(OSError):  # the backup is good without
         lines = [str(known) for known in copies(path) if ".before-" not in known.name and known != copy]
-        _with(path, ".backups").write_text("".join(f"{line}\n" for line in [*lines[-99:], str(copy)]), encoding="utf-8")
-
-
-def _with(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+        beside(path, ".backups").write_text("".join(f"{line}\n" for line in [*lines[-99:], str(copy)]), encoding="utf-8")
 
 
 def _size(path: Path) -> int:
@@ -167,13 +164,3 @@ def _patience(connection: sqlite3.Connection, seconds: int) -> Iterator[None]:
         yield
     finally:
         _pragma(connection, f"busy_timeout={before}")
-
-
-def _to_disk(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":
-        return  # there directories cannot be opened
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

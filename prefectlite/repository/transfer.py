@@ -61,18 +61,6 @@ class RunFileHeader(msgspec.Struct, frozen=True):
     rows: dict[str, int]
 
 
-async def find_run(database: Database, name: str) -> str:
-    """The id of the flow run with this id, or this name. Raises NotFound if there is none, RunFileError for several."""
-    rows = await database.read(
-        "SELECT id FROM flow_run WHERE id = $1 OR name = $1 ORDER BY CASE id WHEN $1 THEN 0 ELSE 1 END, id", (name,)
-    )
-    if not rows:
-        raise NotFound(f"Flow run {name} not found")
-    if len(rows) > 1 and rows[0][0] != name:
-        raise RunFileError(f"{len(rows)} flow runs are called {name}: give the id of one, such as {rows[0][0]}")
-    return str(rows[0][0])
-
-
 async def export_run(database: Database, run_id: str, target: Path) -> RunFileHeader:
     """Write a finished flow run with all that belongs to it to the file `target`, which is there once it is whole.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from prefectlite.disk import beside
 from prefectlite.errors import BadRequest, NotFound, StoreUnavailable
 from prefectlite.repository.database import Database
 from prefectlite.repository.dialect import SQLITE
@@ -58,7 +59,7 @@ async def _measured_by_sqlite(database: Database) -> dict[str, int]:
 def vacuum_file(path: Path) -> tuple[int, int]:
     """Give the room of what was deleted back to the disk; the bytes before and after. Others who write wait meanwhile."""
     before = _bytes(path)
-    lock = FileLock(_with(path, ".lock"))
+    lock = FileLock(beside(path, ".lock"))
     try:
         with lock, _connected(path) as connection:
             connection.execute("VACUUM")
@@ -110,14 +111,14 @@ def restore(path: Path, copy: Path) -> Path | None:
             raise BadRequest(f"{copy} is no database of prefectlite's")
         aside = _set_aside(path) if path.exists() else None
         for ending in _COMPANIONS:
-            _with(path, ending).unlink(missing_ok=True)
+            beside(path, ending).unlink(missing_ok=True)
         copy_to(connection, path)
     return aside
 
 
 def is_in_use(path: Path) -> bool:
     """Whether a running process has opened the database at `path` for its runs."""
-    directory = _with(path, ".owners")  # each of them holds the lock on a file in there, as long as it lives
+    directory = beside(path, ".owners")  # each of them holds the lock on a file in there, as long as it lives
     for file in directory.iterdir() if directory.is_dir() else ():
         lock = FileLock(file)
         try:
@@ -131,14 +132,14 @@ def is_in_use(path: Path) -> bool:
 def _set_aside(path: Path) -> Path:
     """A second name, or else a copy, of a database file and its journal."""
     number = 1
-    while (aside := _with(path, f".replaced-{number}")).exists():
+    while (aside := beside(path, f".replaced-{number}")).exists():
         number += 1
     for ending in ("", *_COMPANIONS):
-        if (file := _with(path, ending)).exists():
+        if (file := beside(path, ending)).exists():
             try:
-                os.link(file, _with(aside, ending))
+                os.link(file, beside(aside, ending))
             except OSError:
-                shutil.copy2(file, _with(aside, ending))
+                shutil.copy2(file, beside(aside, ending))
     return aside
 
 
@@ -164,9 +165,5 @@ def _bytes(path: Path) -> int:
     total = 0
     for ending in ("", *_COMPANIONS):
         with suppress(FileNotFoundError):
-            total += _with(path, ending).stat().st_size
+            total += beside(path, ending).stat().st_size
     return total
-
-
-def _with(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)

@@ -6,16 +6,17 @@ import asyncio
 import os
 import secrets
 import stat
-import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from prefectlite.disk import sync
 from prefectlite.errors import SerializationError
 from prefectlite.records import ELSEWHERE, ResultRecord
 from prefectlite.results import codec
+from prefectlite.results.recent import Recent
 from prefectlite.results.seal import DIGEST_BYTES, Seal, Sealed
 
 #: How many files are looked at, and maybe removed, at a time.
@@ -36,8 +37,7 @@ class FileResultStore:
     def __init__(self, root: Path, seal: Seal, *, shared: bool = False) -> None:
         self.place = str(root)
         self._root, self._seal, self._shared = root, seal, shared
-        self._written: dict[bytes, float] = {}  # by this process, and when, on a clock that stands still with the machine
-        self._remembering = threading.Lock()
+        self._written = Recent(_RECENT)
 
     async def put(self, result: ResultRecord) -> ResultRecord:
         """What the record keeps of `result`, which is safe in its file now. Raises OSError."""
@@ -85,19 +85,11 @@ class FileResultStore:
     def _put(self, result: ResultRecord) -> ResultRecord:
         assert result.data is not None
         sealed = self._seal.sealed(result)
-        self._remember(sealed.digest)
+        self._written.add(sealed.digest, sealed.digest)
         path = self._path(sealed.digest)
         if not _is_there(path, sealed, result.data):
             _write(path, self._root, sealed.head, result.data)
         return ResultRecord(result.encoding + ELSEWHERE, sealed.digest)
-
-    def _remember(self, name: bytes) -> None:
-        with self._remembering:
-            now = time.monotonic()
-            self._written.pop(name, None)
-            self._written[name] = now
-            while self._written[oldest := next(iter(self._written))] < now - _RECENT:
-                del self._written[oldest]
 
     def _value(self, result: ResultRecord) -> Any:
         name = result.data or b""
@@ -134,7 +126,7 @@ class FileResultStore:
         for name in names:
             path, there = self._path(name), directory / f"{name.hex()}-{secrets.token_hex(8)}"
             with suppress(OSError):  # another process may be collecting here, too
-                if path.stat().st_mtime > limit or time.monotonic() - self._written.get(name, -_RECENT) < _RECENT:
+                if path.stat().st_mtime > limit or self._written.get(name):
                     continue
                 path.replace(there)
                 # Who wants an equal result touches the file by its path. So either that was before, and shows now, or it
@@ -199,7 +191,7 @@ def _write(path: Path, root: Path, *parts: bytes) -> None:
                     rest = rest[file.write(rest) :]
             os.fsync(descriptor)
         unfinished.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
@@ -212,17 +204,7 @@ def _make_directory(directory: Path, root: Path) -> None:
     if directory != root.parent:
         _make_directory(directory.parent, root)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sync(directory.parent)
-
-
-def _sync(directory: Path) -> None:
-    if os.name == "nt":  # a directory cannot be opened there
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(directory.parent)
 
 
 def _entries(directory: Path) -> list[os.DirEntry[str]]:

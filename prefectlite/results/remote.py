@@ -16,6 +16,7 @@ from prefectlite.lazily import lazily
 from prefectlite.records import ELSEWHERE, ResultRecord
 from prefectlite.results import codec
 from prefectlite.results.files import BATCH
+from prefectlite.results.recent import Recent
 from prefectlite.results.seal import DIGEST_BYTES, Seal
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class RemoteResultStore:
         self.place = url.partition("://")[0] + "://…"  # there may be a password in the rest
         self._opened: tuple[Any, str] | None = None
         self._opening = threading.Lock()
-        self._written: dict[bytes, tuple[bytes, float]] = {}  # digest -> the name it has, and when it was written
+        self._written = Recent(2 * _USED_AGAIN)
 
     async def put(self, result: ResultRecord) -> ResultRecord:
         """What the record keeps of `result`, which is safe there now. Raises whatever the store raises."""
@@ -62,7 +63,7 @@ class RemoteResultStore:
 
     async def set_aside(self, names: Sequence[bytes], seconds: float) -> dict[bytes, str]:
         """`names`, but for what this process wrote in the last hour, and where they are: nobody can want these any more."""
-        recent = {name for name, written in self._written.values() if time.monotonic() - written < 2 * _USED_AGAIN}
+        recent = self._written.names()
         return {name: self._path(name)[1] for name in names if name not in recent}
 
     async def put_back(self, places: Iterable[str]) -> None:
@@ -94,23 +95,15 @@ class RemoteResultStore:
     def _put(self, result: ResultRecord) -> ResultRecord:
         assert result.data is not None
         sealed = self._seal.sealed(result)
-        name, written = self._written.get(sealed.digest, (b"", 0.0))
-        if not name or time.monotonic() - written > _USED_AGAIN:
+        name = self._written.get(sealed.digest, _USED_AGAIN)
+        if name is None:
             name = sealed.digest + secrets.token_bytes(_SUFFIX_BYTES)
             system, path = self._path(name)
             with suppress(NotImplementedError):
                 system.makedirs(path.rpartition("/")[0], exist_ok=True)
             system.pipe_file(path, sealed.head + result.data)
-            with self._opening:
-                self._remember(sealed.digest, name)
+            self._written.add(sealed.digest, name)
         return ResultRecord(result.encoding + ELSEWHERE, name)
-
-    def _remember(self, digest: bytes, name: bytes) -> None:
-        now = time.monotonic()
-        self._written.pop(digest, None)
-        self._written[digest] = name, now
-        while self._written[oldest := next(iter(self._written))][1] < now - 2 * _USED_AGAIN:
-            del self._written[oldest]
 
     def _value(self, result: ResultRecord) -> Any:
         name = result.data or b""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from prefectlite.disk import beside
 from prefectlite.errors import SettingsError
 from prefectlite.lazily import lazily
 from prefectlite.repository.urls import database_key, is_postgres, sqlite_path
@@ -30,7 +31,7 @@ def result_store(settings: Settings) -> FileResultStore | remote.RemoteResultSto
     if not url:
         if file is None:
             return None
-        return FileResultStore(file.with_name(file.name + ".results"), Seal(_key_file(settings, file)))
+        return FileResultStore(beside(file, ".results"), Seal(_key_file(settings, file)))
     scheme, separator, rest = url.partition("://")
     if not scheme or not separator:
         raise SettingsError(f"result_store_url = {url!r} is no URL: write s3://bucket/folder, or file:///folder")
@@ -44,6 +45,6 @@ def _key_file(settings: Settings, database: Path | None) -> Path:
     if settings.result_key_file:
         return Path(settings.result_key_file).expanduser().absolute()
     if database is not None:
-        return database.with_name(database.name + ".results.key")
+        return beside(database, ".results.key")
     name = hashlib.sha256(database_key(settings.resolved_database_url()).encode()).hexdigest()[:16]
     return default_directory().expanduser().absolute() / f"results-{name}.key"

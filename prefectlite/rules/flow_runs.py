@@ -6,7 +6,7 @@ import msgspec
 
 from prefectlite.records import StateRecord
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, Verdict
-from prefectlite.states import ClientFailed, Pending, Queued, Running, Submitted, names_of
+from prefectlite.states import FINISHED, ClientFailed, Pending, Queued, Running, Submitted, names_of
 
 _WAITING = frozenset(name for kind in (Pending, Submitted, Queued, ClientFailed) for name in names_of(kind))
 _EXECUTING = frozenset(names_of(Running))
@@ -63,7 +63,7 @@ def _refusal(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | N
             f"flow run {proposal.run_id} is at version {snapshot.version}, not {proposal.expected_version}",
             snapshot.version,
         )
-    if StateRecord(id="", name=snapshot.state, timestamp=0).is_finished and not proposal.restart:
+    if snapshot.state in FINISHED and not proposal.restart:
         return Refuse(
             "FINISHED",
             f"flow run {proposal.run_id} has ended as {snapshot.state}; only a restart takes it out of that state",

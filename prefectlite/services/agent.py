@@ -13,7 +13,7 @@ from prefectlite.errors import PrefectliteError, StoreUnavailable, TransitionRef
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
-from prefectlite.records import FlowRunRow, StateRecord, record_state
+from prefectlite.records import FlowRunRow, record_state
 from prefectlite.repository import runs
 from prefectlite.rules.proposals import FlowRunProposal
 from prefectlite.services.catalog import Catalog
@@ -112,7 +112,7 @@ class Agent:
 
     async def _execute_now(self, run_id: str, takeover_from: str | None) -> None:
         row = await runs.flow_run(self._session.database, run_id)
-        if row.owner != takeover_from or StateRecord("", row.state, 0).is_finished:
+        if row.owner != takeover_from or row.is_finished:
             return  # begun already, by this process or another
         due = row.state_start_time
         if takeover_from is None and due is not None and due > to_micros(self._session.clock.now()):

@@ -133,7 +133,7 @@ def test_names_that_nobody_or_several_have(place: Path) -> None:
         prefectlite("run", "sums.py", "--run-name", "first", cwd=place)
     several = prefectlite("restart", "first", cwd=place)
     assert several.returncode == 65
-    assert several.stderr.startswith("Error: 2 flow runs are called 'first': give the id of one")
+    assert several.stderr.startswith("Error: Several flow runs are called 'first': give the id of one")
 
 
 def test_a_run_whose_process_is_there_is_left_to_it(place: Path) -> None:

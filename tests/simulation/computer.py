@@ -13,6 +13,8 @@ from prefectlite.ids import new_id
 from prefectlite.kept import kept
 from prefectlite.live.bus import Bus
 from prefectlite.live.hints import Hint
+from prefectlite.orchestrator.company import Company
+from prefectlite.orchestrator.duty import Duty
 from prefectlite.orchestrator.hearsay import Hearsay
 from prefectlite.repository.database import Database
 from prefectlite.rules.proposals import Accept, FlowRunProposal
@@ -143,9 +145,9 @@ class Computer(Machine):
             world.gone.add(self.owner_id)
             world.tell(f"{self.name} is closed")
 
-    def _company(self, database: Database, bus: Bus) -> Any:
+    def _company(self, database: Database, bus: Bus) -> Company:
         presence = Presence(self, database, bus)
-        return presence, presence
+        return Company(presence, presence, Duty(None, None))
 
     async def _serve(self, session: Session) -> None:
         """What a Runtime does."""

@@ -6,6 +6,7 @@ The wrapper is generated from the protocol: a method that is added to it tomorro
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -17,7 +18,8 @@ from prefectlite.errors import StoreClosed, StoreUnavailable
 from prefectlite.live.hints import Hint
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.repository.dialect import SQLITE
-from prefectlite.repository.sqlite_transaction import SqliteTransaction, to_sqlite
+from prefectlite.repository.sqlite_schema import make_schema
+from prefectlite.repository.sqlite_transaction import SqliteTransaction, run_to_end, to_sqlite
 from tests.simulation.loop import SimulatedLoop
 
 T = TypeVar("T")
@@ -160,7 +162,7 @@ class Wire:
 
     def _do(self, method: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         self._inner.hints = []
-        outcome = _at_once(getattr(self._inner, method)(*args, **options))
+        outcome = run_to_end(getattr(self._inner, method)(*args, **options))
         self._faults.done(method, self._inner.hints)
         return outcome
 
@@ -188,11 +190,16 @@ CALLS = methods_of(Database)
 STATEMENTS = methods_of(Transaction)
 
 
-def _at_once(work: Awaitable[T]) -> T:
-    steps = work.__await__()
-    try:
-        next(steps)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    raise RuntimeError("a simulated database awaits nothing")
+@functools.cache
+def _template() -> bytes:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    make_schema(connection)
+    return connection.serialize()
+
+
+def empty_database() -> sqlite3.Connection:
+    """A database in memory, with its schema."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.deserialize(_template())
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import hashlib
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import Context
@@ -20,13 +19,13 @@ from prefectlite.errors import PrefectliteError
 from prefectlite.language.serialized import serialize
 from prefectlite.live.hints import Hint
 from prefectlite.repository.flows import FlowVersion
-from prefectlite.repository.sqlite_schema import make_schema
 from prefectlite.rules.proposals import Proposal, Verdict
 from prefectlite.services.catalog import Catalog
 from prefectlite.session import Session
 from prefectlite.states import FINISHED, Resume
 from tests.simulation import flows
 from tests.simulation.computer import Computer, hear, see_departure
+from tests.simulation.faults import empty_database
 from tests.simulation.loop import SimulatedClock, SimulatedLoop, current_machine
 
 #: Seconds after all has calmed down in which every run must end.
@@ -44,7 +43,7 @@ class World:
         self.loop = SimulatedLoop(seed)
         self.dice = dice = random.Random(f"world {seed}")
         self.clock = SimulatedClock(self.loop)
-        self.connection = _empty_database()
+        self.connection = empty_database()
         self.trace: list[str] = []
         self._digest = hashlib.sha256()
         #: Whether the database is a server: it passes on by itself what is announced, and may take a live process for gone.
@@ -290,17 +289,3 @@ async def _resumed(run_id: str, version: int, session: Session) -> None:
 
 
 _FINISHED = "('" + "', '".join(sorted(FINISHED)) + "')"
-
-
-@functools.cache
-def _template() -> bytes:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    make_schema(connection)
-    return connection.serialize()
-
-
-def _empty_database() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.deserialize(_template())
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection

@@ -107,6 +107,7 @@ CREATE TABLE flow_run (
 );
 
 CREATE INDEX flow_run_by_flow ON flow_run (flow_id, scheduled_start_time);
+CREATE INDEX flow_run_by_name ON flow_run (name);
 CREATE INDEX flow_run_by_state ON flow_run (state, state_start_time);
 CREATE INDEX flow_run_by_scheduled ON flow_run (scheduled_start_time);
 CREATE INDEX flow_run_by_created ON flow_run (created);
