@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until, to_micros
-from prefectlite.errors import PrefectliteError, StoreUnavailable, TransitionRefused
+from prefectlite.errors import NotFound, PrefectliteError, StoreUnavailable, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
@@ -100,6 +100,8 @@ class Agent:
         try:
             await self._session.clock.sleep(AGAIN)
             owned = await self._owned_here(run_id)
+        except NotFound:
+            owned = None  # it was deleted: who wants to execute it will say so
         finally:
             former = self._waiting.pop(run_id)
         return owned or former
