@@ -23,6 +23,10 @@ class Clock(Protocol):
         """The wall clock, aware, in UTC."""
         ...
 
+    def micros(self) -> int:
+        """The wall clock in whole microseconds since 1970 in UTC."""
+        return to_micros(self.now())
+
     def monotonic(self) -> float:
         """Seconds that never go back."""
         ...
@@ -32,11 +36,14 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The machine's clocks."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def micros(self) -> int:
+        return time.time_ns() // 1000
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -75,8 +75,7 @@ async def _run(call: RunCall, handle: FlowRun, session: Session) -> State:
         return Cancelled("Flow run was cancelled before it ran", {})
     if call.start_time is not None:
         await sleep_until(session.clock, call.start_time)
-    prompt = _ask if handle.is_blocking else None
-    options = msgspec.structs.replace(call.options, prompt=prompt)
+    options = msgspec.structs.replace(call.options, prompt=_ask) if handle.is_blocking else call.options
     return await session.execute(call.flow, row, run, call.parameters, {**call.surroundings, **call.context}, options)
 
 

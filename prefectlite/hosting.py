@@ -180,10 +180,12 @@ def joinable(settings: Settings) -> bool:
 
 
 def _found(settings: Settings, by_name: bool) -> SessionHost | None:
-    candidates = [_open.get(_key(settings))]
     if not by_name:
-        candidates = [active_session.get(), *_on_this_loop(), *candidates]
-    return next((host for host in candidates if host is not None and host.is_open), None)
+        nearer: list[SessionHost | None] = [active_session.get(), *_on_this_loop()]
+        if found := next((host for host in nearer if host is not None and host.is_open), None):
+            return found
+    named = _open.get(_key(settings))
+    return named if named is not None and named.is_open else None
 
 
 def _key(settings: Settings) -> str:

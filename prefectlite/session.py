@@ -103,7 +103,7 @@ class Session:
             parameters=shown.as_json(parameters),
             context=shown.as_json(context or {}),
             labels=[],
-            scheduled_start_time=to_micros(scheduled_start_time or self.clock.now()),
+            scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self.clock.micros(),
         )
         return await self.client.create_run(facts, claim=self.owner.id, run_id=run_id), flow
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -72,6 +72,7 @@ class Work:
             self.load.change(busy)
 
 
+_NOTHING = nullcontext()
 #: The work this code is part of.
 active_work: ContextVar[Work | None] = ContextVar("prefectlite_work", default=None)
 
@@ -84,13 +85,14 @@ def begin_work(clock: Clock) -> Work | None:
     return work
 
 
-@contextmanager
-def idle() -> Iterator[None]:
+def idle() -> AbstractContextManager[None]:
     """Around waiting for what time, a person or other work brings about."""
     work = active_work.get()
-    if work is None:
-        yield
-        return
+    return _NOTHING if work is None else _waiting(work)
+
+
+@contextmanager
+def _waiting(work: Work) -> Iterator[None]:
     work.wait()
     try:
         yield

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from prefectlite.clock import Clock
 from prefectlite.repository.database import Database
 from prefectlite.repository.urls import open_database
 from prefectlite.session import Session, open_session
@@ -105,7 +106,7 @@ async def session(database_url: str, orchestrator: str) -> AsyncIterator[Session
         yield await ready
 
 
-class HeldClock:
+class HeldClock(Clock):
     """A clock that stands still until a test moves it on; sleepers awake in the order they are due."""
 
     def __init__(self) -> None:

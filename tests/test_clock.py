@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefectlite.clock import SystemClock, from_micros, sleep_until, to_micros
+from prefectlite.clock import Clock, SystemClock, from_micros, sleep_until, to_micros
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
-class FastClock:
+class FastClock(Clock):
     """A clock on which sleeping takes no time; `drift` seconds are added to the wall clock by each sleep."""
 
     def __init__(self, drift: float = 0.0) -> None:

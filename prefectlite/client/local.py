@@ -33,7 +33,7 @@ class LocalClient:
         """The id of the new project. Raises BadRequest ("Uniqueness violation.") if there is one of this name."""
 
         async def work(tx: Transaction) -> str:
-            return await flows.create_project(tx, name, description, self._now())
+            return await flows.create_project(tx, name, description, self._clock.micros())
 
         return await self._database.write(work, durable=True)
 
@@ -41,7 +41,7 @@ class LocalClient:
         """The id of the project of this name, which is made if there is none."""
 
         async def work(tx: Transaction) -> str:
-            return await flows.project_named(tx, name, self._now())
+            return await flows.project_named(tx, name, self._clock.micros())
 
         return await self._database.write(work, durable=True)
 
@@ -49,7 +49,7 @@ class LocalClient:
         """The row of this flow, a new version if it changed. Raises NotFound if its project does not exist."""
 
         async def work(tx: Transaction) -> FlowRow:
-            return await flows.save_flow(tx, version, self._now())
+            return await flows.save_flow(tx, version, self._clock.micros())
 
         return await self._database.write(work, durable=version.project_id is not None)
 
@@ -103,7 +103,7 @@ class LocalClient:
             parameters=_complete(flow_name, known, parameters or {}),
             context=context or {},
             labels=sorted(labels or ()),
-            scheduled_start_time=to_micros(scheduled_start_time or self._clock.now()),
+            scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self._clock.micros(),
             idempotency_key=idempotency_key,
         )
         try:
@@ -197,10 +197,7 @@ class LocalClient:
         )
 
     def _record(self, state: State) -> StateRecord:
-        return record_state(state, new_id(), self._now())
-
-    def _now(self) -> int:
-        return to_micros(self._clock.now())
+        return record_state(state, new_id(), self._clock.micros())
 
 
 def _answer(verdict: Verdict) -> str:

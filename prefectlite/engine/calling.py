@@ -7,7 +7,7 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import partial
 from types import CoroutineType
@@ -31,6 +31,7 @@ else:
     processes = lazily("prefectlite.executors.processes")
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
+_ENOUGH = nullcontext()
 
 
 class Caller:
@@ -51,11 +52,13 @@ class Caller:
         for pool in self._processes.values():
             pool.close()
 
-    @contextmanager
-    def room_for(self, executor: Executor | None) -> Iterator[None]:
+    def room_for(self, executor: Executor | None) -> AbstractContextManager[None]:
         """Threads for a run with this executor, if it wants more than the process has."""
         wanted = 0 if executor is None or executor.in_processes else executor.workers or 0
-        more = max(wanted - self._max_threads, 0)
+        return _ENOUGH if wanted <= self._max_threads else self._more_threads(wanted - self._max_threads)
+
+    @contextmanager
+    def _more_threads(self, more: int) -> Iterator[None]:
         self.threads.resize(more)
         try:
             yield

@@ -38,7 +38,7 @@ class Crew:
         self._units[task] = unit
         if piece is not None:
             self._works[task] = piece
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._ended, context=self._context)
 
     async def dismiss(self, patience: float) -> list[Unit]:
         """Cancel what still works and wait for it, but not longer than `patience` seconds; the units that stay at work."""
@@ -47,6 +47,7 @@ class Crew:
                 await guests.dismiss(list(self._units), patience)
             for work in self._works.values():  # nothing waits for those that are left behind
                 work.end()
+        self._on_error = _ignored
         return list(self._units.values())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -55,3 +56,7 @@ class Crew:
             self._works.pop(task).end()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)
+
+
+def _ignored(error: BaseException) -> None:
+    """What code raises that was left behind: the run has ended."""

@@ -52,6 +52,7 @@ class FlowRunExecution:
         self._plan = Plan(request.graph, request.task_ids, request.options.task_values, executor)
         self.units: dict[Task, Unit] = {task: Unit(node) for task, node in self._plan.nodes.items()}
         self._handlers: dict[Task, Handlers] = {}
+        self._no_handlers = Handlers(self.caller.threads, None, ())
         self._recorded = Recorded(request.recorded)
         most = around.settings
         self._lanes = Lanes(executor, coroutines=most.max_coroutines, threads=most.max_threads)
@@ -89,6 +90,7 @@ class FlowRunExecution:
             return self.states(Cancelled("Flow run is cancelled"))
         finally:
             self._ended = True
+            self._progress.close()
             if self._own_thread is not None:
                 self._own_thread.close()
         if self.error is not None:
@@ -142,6 +144,8 @@ class FlowRunExecution:
     def handlers_of(self, unit: Unit) -> Handlers:
         """The state handlers of the unit's task."""
         task = unit.node.task
+        if not (task.state_handlers or self.options.task_handlers):
+            return self._no_handlers
         if task not in self._handlers:
             self._handlers[task] = Handlers(self.caller.threads, task, [*task.state_handlers, *self.options.task_handlers])
         return self._handlers[task]

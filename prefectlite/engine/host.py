@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from prefectlite.clock import active_clock, to_micros
+from prefectlite.clock import active_clock
 from prefectlite.contexts import active_log, enter_values
 from prefectlite.engine.final_state import as_handled
 from prefectlite.engine.flow_run import FlowRunExecution
@@ -34,7 +34,7 @@ class Host:
     def __init__(self, owner: str, around: Surroundings) -> None:
         self._owner, self._around = owner, around
         self._executions: dict[str, FlowRunExecution] = {}
-        self._ends: dict[str, asyncio.Event] = {}  # of each execution
+        self._ends: dict[str, asyncio.Event] = {}  # of executions that somebody waits for
         self._claimed: dict[str, Order | None] = {}  # runs about to begin, and whether they are to be cancelled
         self._interrupted = False
         self._ended: dict[str, State] = {}  # runs that somebody else ended while they were executed here
@@ -132,7 +132,7 @@ class Host:
             raise TransitionRefused(verdict.reason)
         if (former := self._executions.get(run.id)) is not None:
             former.interrupt()  # somebody else had the run in between: what goes on here cannot be written any more
-            await self._ends[run.id].wait()
+            await self._ends.setdefault(run.id, asyncio.Event()).wait()
         if isinstance(verdict, Replace) and verdict.lease is not None:
             await self._end_interrupted(run.id, verdict.lease)
             return None
@@ -149,14 +149,14 @@ class Host:
         """The final state, and the exception that is wanted outside (`raise_on_exception`)."""
         execution = FlowRunExecution(request, self._around)
         self._executions[request.flow_run_id] = execution
-        end = self._ends[request.flow_run_id] = asyncio.Event()
         self._idle.clear()
         try:
             with self._around.watchdog.watching():
                 return await self._ended_as(execution, request.graph), execution.wanted
         finally:
-            del self._executions[request.flow_run_id], self._ends[request.flow_run_id]
-            end.set()
+            del self._executions[request.flow_run_id]
+            if (end := self._ends.pop(request.flow_run_id, None)) is not None:
+                end.set()
             if not self._executions:
                 self._idle.set()
 
@@ -209,4 +209,4 @@ class Host:
             raise TransitionRefused(verdict.reason)
 
     def _record(self, state: State) -> StateRecord:
-        return record_state(state, new_id(), to_micros(self._around.clock.now()))
+        return record_state(state, new_id(), self._around.clock.micros())

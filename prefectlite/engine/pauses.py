@@ -11,7 +11,7 @@ from typing import Any
 from prefectlite.clock import Clock, sleep_until
 from prefectlite.engine.units import Unit
 from prefectlite.orchestrator.protocols import Orders
-from prefectlite.states import Paused, Resume, State
+from prefectlite.states import Paused, Pending, Resume, State
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
@@ -61,7 +61,9 @@ class Pauses:
 
 def is_resumed(unit: Unit, state: State, clock: Clock) -> bool:
     """Whether `unit`, which begins a pass in `state`, was paused and goes on: in this process, or in one that is gone."""
-    is_over = isinstance(state, Paused) and state.start_time is not None and state.start_time <= clock.now()
     parent = unit.parent
+    if not state.context and type(state) is Pending and (parent is None or parent.start is None):
+        return False  # as most begin
+    is_over = isinstance(state, Paused) and state.start_time is not None and state.start_time <= clock.now()
     of_parent = parent is not None and isinstance(parent.start, Resume)
     return isinstance(state, Resume) or is_over or of_parent or "_resumed" in state.context

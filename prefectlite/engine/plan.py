@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefectlite.language.executor import Executor
@@ -30,15 +31,15 @@ class Node:
     )
 
     def __init__(self, task: Task, slug: str, task_id: str, edges: list[Edge], constants: dict[str, Any]) -> None:
-        self.task, self.slug, self.task_id, self.edges, self.constants = task, slug, task_id, edges, constants
+        self.task, self.slug, self.task_id, self.edges, self.constants = task, slug, task_id, tuple(edges), constants
         self.is_mapped = any(edge.mapped for edge in edges)
         self.is_resource = task.is_resource_setup or task.is_resource_cleanup
         self.executor = task.executor
         self.timeout = task.timeout
         self.values: dict[str, Any] = {}  # of `prefectlite.context`, for this task alone
         self.waits_for = len(edges)
-        self.on_settled: list[Node] = []  # nodes one of whose edges wait for the end of this one, children included
-        self.on_expanded: list[Node] = []  # nodes whose children wait for this one's children, each for its own
+        self.on_settled: Sequence[Node] = ()  # nodes one of whose edges wait for the end of this one, children included
+        self.on_expanded: Sequence[Node] = ()  # nodes whose children wait for this one's children, each for its own
 
 
 class Plan:
@@ -48,6 +49,8 @@ class Plan:
         self, graph: Graph, task_ids: dict[str, str], task_values: Mapping[Task, dict[str, Any]], executor: Executor | None
     ) -> None:
         self.nodes: dict[Task, Node] = {}
+        settled: defaultdict[Task, list[Node]] = defaultdict(list)
+        expanded: defaultdict[Task, list[Node]] = defaultdict(list)
         for task in graph.sorted_tasks():
             slug = graph.slugs[task]
             edges = graph.incoming(task)
@@ -56,7 +59,10 @@ class Plan:
             node.executor = task.executor or executor
             self.nodes[task] = node
             for edge in edges:
-                upstream = self.nodes[edge.upstream_task]
-                child_by_child = edge.mapped and not edge.flattened and upstream.is_mapped
-                (upstream.on_expanded if child_by_child else upstream.on_settled).append(node)
+                child_by_child = edge.mapped and not edge.flattened and self.nodes[edge.upstream_task].is_mapped
+                (expanded if child_by_child else settled)[edge.upstream_task].append(node)
+        for task, nodes in settled.items():
+            self.nodes[task].on_settled = nodes
+        for task, nodes in expanded.items():
+            self.nodes[task].on_expanded = nodes
         self.reference_tasks, self.terminal_tasks = graph.reference_tasks(), graph.terminal_tasks()

@@ -26,6 +26,10 @@ class Progress:
         with idle():  # it is the tasks that work
             await self.all_settled.wait()
 
+    def close(self) -> None:
+        """Awake nobody any more: the run has ended, and can go."""
+        self._awake = _nobody
+
     def begin(self) -> None:
         """Let go of the units that wait for none."""
         for unit in self._units.values():
@@ -77,3 +81,7 @@ class Progress:
         follower.waiting -= 1
         if not follower.waiting:
             self._awake([follower])
+
+
+def _nobody(units: Iterable[Unit]) -> None:
+    """Awakes none."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prefectlite.clock import Clock, to_micros
+from prefectlite.clock import Clock
 from prefectlite.contexts import active_log, context, current_values
 from prefectlite.engine.printed import stdout_logged as stdout_logged
 from prefectlite.engine.units import Unit
@@ -68,7 +68,7 @@ class LogSink:
 
     def line(self, level: str, name: str, message: str) -> None:
         """Add a line, attributed to the task run that is current. From any thread."""
-        now = to_micros(self._clock.now())
+        now = self._clock.micros()
         row = LogRow(new_id(), self._flow_run_id, context.get("task_run_id"), now, level, name, _clean(message))
         self._run_log.write(row)
 

@@ -47,6 +47,7 @@ from prefectlite.states import (
 from prefectlite.triggers import all_successful
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
+_NO_CAPTURE = nullcontext()
 
 
 class TaskPass:
@@ -62,9 +63,32 @@ class TaskPass:
 
     async def run(self, state: State) -> State:
         """The state the task run ends in, or waits in for another pass: `state` itself where it is not its turn."""
-        ended = await self._ended(state)
-        task_ended(self._unit, ended)
-        return ended
+        is_first = True
+        try:
+            while True:
+                state = state if type(state) is Pending and not state.context else _unwrapped(state)
+                self._enter_values(state)
+                if is_first:
+                    task_begun(self._unit)
+                    is_first = False
+                state = await self._through(state)
+                if not isinstance(state, Looped):
+                    break
+                state = self._next_round(state)
+        except EndRun as end:
+            if end.error is not None:
+                raise_if_wanted(self._execution, end.error)
+            state = end.state
+        except (StateSignal, ENDRUN) as signal:
+            state = signal.state
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # a name that exits must not take the process with it
+            _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
+            raise_if_wanted(self._execution, error)
+            state = Failed(f"Task '{self._unit.label}': Unexpected error while running task: {told(error)}", error)
+        task_ended(self._unit, state)
+        return state
 
     def record_of(self, state: State) -> ResultRecord | None:
         """The result of `state` as the record keeps it."""
@@ -77,32 +101,6 @@ class TaskPass:
         if result in (None, codec.NONE) and state.is_finished() and self._unit.version > 1:
             return codec.NONE_INSTEAD  # of what an earlier round, or an earlier process, gave
         return result
-
-    async def _ended(self, state: State) -> State:
-        is_first = True
-        try:
-            while True:
-                state = state if type(state) is Pending and not state.context else _unwrapped(state)
-                self._enter_values(state)
-                if is_first:
-                    task_begun(self._unit)
-                    is_first = False
-                state = await self._through(state)
-                if not isinstance(state, Looped):
-                    return state
-                state = self._next_round(state)
-        except EndRun as end:
-            if end.error is not None:
-                raise_if_wanted(self._execution, end.error)
-            return end.state
-        except (StateSignal, ENDRUN) as signal:
-            return signal.state
-        except (asyncio.CancelledError, GeneratorExit):
-            raise
-        except BaseException as error:  # a name that exits must not take the process with it
-            _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
-            raise_if_wanted(self._execution, error)
-            return Failed(f"Task '{self._unit.label}': Unexpected error while running task: {told(error)}", error)
 
     # -- 1: where it stands -----------------------------------------------------------------------------------------------
 
@@ -139,15 +137,17 @@ class TaskPass:
             await self._check_trigger(state)
         if not state.is_pending():
             raise EndRun(state)
-        running = await self._handlers.see(state, self._running())
-        if not running.is_running():
-            raise EndRun(running)
+        running: State = self._running()
+        if self._handlers:
+            running = await self._handlers.see(state, running)
+            if not running.is_running():
+                raise EndRun(running)
         round_ = self._unit.round
         self._execution.note(self._unit, running, None if round_ is None else await self._record_of(round_))
         state = await self._called(running)
         if task.cache_for is not None and state.is_successful() and not state.is_skipped():
             state = await self._step(state, self._now_cached)
-        return await self._retried(state)
+        return await self._retried(state) if state.is_failed() else state
 
     def _check_ready(self, state: State) -> None:
         if type(state) is not Pending:
@@ -239,7 +239,7 @@ class TaskPass:
 
     async def _called(self, running: State) -> State:
         execution = self._execution
-        with stdout_logged() if self._task.log_stdout else nullcontext():
+        with stdout_logged() if self._task.log_stdout else _NO_CAPTURE:
             call = Call(
                 self._unit, self._arguments, self._values, execution.graph.result, execution.is_stopping, self._thread()
             )
@@ -251,17 +251,16 @@ class TaskPass:
             if _is_wanted_outside(state):
                 execution.raise_outside(state.result)
             raise EndRun(state)  # a signal is not raised outside, and not seen by the handlers either
-        seen = await self._handlers.see(running, state)
+        if self._handlers:
+            state = await self._handlers.see(running, state)
         if self._outcome.ends:
-            raise EndRun(seen)
-        return seen
+            raise EndRun(state)
+        return state
 
     def _thread(self) -> OwnThread | None:
         return self._execution.own_thread() if self._task.thread == "flow" else None
 
     async def _retried(self, state: State) -> State:
-        if not state.is_failed():
-            return state
         task = self._task
         if self.run_count > task.max_retries or (task.retry_on and not isinstance(state.result, tuple(task.retry_on))):
             return state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from prefectlite.clock import sleep_until, to_micros
+from prefectlite.clock import sleep_until
 from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
@@ -106,7 +106,7 @@ def proposal(
     cache_key: str | None = None,
 ) -> TaskRunProposal:
     """That `unit` is to enter `state`, with what belongs to it."""
-    record = record_state(state, new_id(), to_micros(execution.clock.now()))
+    record = record_state(state, new_id(), execution.clock.micros())
     return TaskRunProposal(
         unit.run_id,
         execution.flow_run_id,

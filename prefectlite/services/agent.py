@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from prefectlite.clock import from_micros, sleep_until, to_micros
+from prefectlite.clock import from_micros, sleep_until
 from prefectlite.errors import NotFound, PrefectliteError, StoreUnavailable, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
@@ -63,7 +63,7 @@ class Agent:
         clock = self._session.clock
         while True:
             self._changed.clear()
-            while self._due and self._due[0][0] <= to_micros(clock.now()):
+            while self._due and self._due[0][0] <= clock.micros():
                 _, run_id = heapq.heappop(self._due)
                 self._begin(self.execute(run_id))
             if not self._due:
@@ -117,7 +117,7 @@ class Agent:
         if row.owner != takeover_from or row.is_finished:
             return  # begun already, by this process or another
         due = row.state_start_time
-        if takeover_from is None and due is not None and due > to_micros(self._session.clock.now()):
+        if takeover_from is None and due is not None and due > self._session.clock.micros():
             self._expect(run_id, due)  # it was put off
             return
         await self._execute(row, takeover_from)
@@ -144,5 +144,5 @@ class Agent:
         _logger.error("flow run %s cannot be executed here: %s", row.id, reason)
         if session.neighbours is not None and session.neighbours.names:
             await session.clock.sleep(NEIGHBOURS_TURN)
-        record = record_state(Failed(reason), new_id(), to_micros(session.clock.now()))
+        record = record_state(Failed(reason), new_id(), session.clock.micros())
         await session.orchestrator.propose(FlowRunProposal(row.id, record, expected_version=row.version))

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
-from prefectlite.clock import to_micros
 from prefectlite.repository import retention
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.retention import OldRun, Terms
@@ -43,7 +42,7 @@ class Retention:
 
     async def clean(self) -> int:
         """Delete what is too old now; the number of runs whose time was over."""
-        now = to_micros(self._session.clock.now())
+        now = self._session.clock.micros()
         count = 0
         async for run in self._each(retention.old_runs, now):
             kept = await retention.cached_in(self._session.database, run, now)

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from prefectlite.clock import replaced_clock
+from prefectlite.clock import Clock, replaced_clock
 from prefectlite.workload import Work, Workload, active_work
 
 
-class VirtualClock:
+class VirtualClock(Clock):
     """A clock for tests: waiting takes no time on it.
 
     It begins at `start` (now, if not given) and stands still while any task, state handler or database call of a run under

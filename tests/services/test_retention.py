@@ -16,7 +16,6 @@ import pytest
 import pytest_asyncio
 
 from prefectlite import Flow, Parameter, Runtime, task
-from prefectlite.clock import to_micros
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.repository import retention
 from prefectlite.repository.database import Transaction
@@ -120,7 +119,7 @@ async def test_what_is_not_finished_stays(runtime: Runtime, clock: HeldClock) ->
     waiting = await client.create_flow_run(flow_id=flow_id)
     again = await TALKS.run()
     clock.advance(40 * DAY)
-    (found,) = await retention.old_runs(runtime.session.database, retention.Terms(30), to_micros(clock.now()), None)
+    (found,) = await retention.old_runs(runtime.session.database, retention.Terms(30), clock.micros(), None)
     assert found.id == again.id
     await client.set_flow_run_state(again.id, Scheduled("once more", start_time=clock.now()))
     before = await counts(runtime)
@@ -226,7 +225,7 @@ async def test_large_runs_go_in_small_transactions(runtime: Runtime, clock: Held
         talk.map(list(range(700)))
     run = await wide.run()
     clock.advance(31 * DAY)
-    database, now = runtime.session.database, to_micros(clock.now())
+    database, now = runtime.session.database, clock.micros()
     (old,) = await retention.old_runs(database, retention.Terms(30), now, None)
     assert old == OldRun(run.id, old.ended)
     sizes = [sum((await counts(runtime)).values())]
@@ -253,7 +252,7 @@ async def test_a_long_history_goes_before_its_task_run(runtime: Runtime, clock: 
 
     await database.write(loop)
     clock.advance(31 * DAY)
-    (old,) = await retention.old_runs(database, retention.Terms(30), to_micros(clock.now()), None)
+    (old,) = await retention.old_runs(database, retention.Terms(30), clock.micros(), None)
     assert old.id == run.id
     turns = 1
     while await database.write(lambda tx: retention.delete_some(tx, old)):

@@ -10,6 +10,8 @@ from contextvars import Context, ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from prefectlite.clock import Clock
+
 #: Whose code this is; None: nobody's, such as what a wire carries, or the world does.
 current_machine: ContextVar[Machine | None] = ContextVar("simulated_machine", default=None)
 #: More than this never is a run that goes on.
@@ -131,7 +133,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Nothing: there is no other thread that could wake this one."""
 
 
-class SimulatedClock:
+class SimulatedClock(Clock):
     """The clock of a loop: the wall's and the monotonic one in one."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
