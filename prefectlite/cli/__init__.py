@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
-import uuid
+from typing import TYPE_CHECKING
 
 import click
 
 from prefectlite.cli.output import open_the_standard_descriptors
 from prefectlite.errors import PrefectliteError
-from prefectlite.settings import default_directory
+from prefectlite.lazily import lazily
 from prefectlite.version import __version__
+
+if TYPE_CHECKING:
+    from prefectlite.cli import mistakes
+else:
+    mistakes = lazily("prefectlite.cli.mistakes")
 
 # Command -> its module and its line in the help, here so that `--help` need not import the module.
 _COMMANDS = {
@@ -25,8 +29,6 @@ _COMMANDS = {
 }
 #: Setting -> the option that overrides it, for messages.
 OPTIONS = {"database_url": "--database", "host": "--host", "port": "--port"}
-
-
 _IO_ERROR = 74
 
 
@@ -72,20 +74,6 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"Error: {error}", err=True)
         code = _IO_ERROR
     except Exception:
-        click.echo(_internal_error(traceback.format_exc()), err=True)
+        click.echo(mistakes.report(), err=True)
         code = PrefectliteError.exit_code
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _internal_error(report: str) -> str:
-    """What to say of an error that is a mistake of prefectlite's: the traceback is in a file, to be sent along."""
-    name = uuid.uuid4().hex[:12]
-    path = default_directory() / "reports" / f"{name}.txt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.write_text(f"prefectlite {__version__}, Python {sys.version}\n\n{report}", errors="backslashreplace")
-    except OSError:
-        return f"{report}\nError: this is a mistake in prefectlite. Please report it, with the lines above (report {name})"
-    return (
-        f"Error: {report.strip().splitlines()[-1]}\nThis is a mistake in prefectlite. Please report it, with the file {path}"
-    )
