@@ -1,7 +1,7 @@
 """Words, by which lines of logs are found: the same ones in every database.
 
 A word is a run of letters and digits, and each Chinese or Japanese character; letter case does not count, and of a very long
-word its beginning does. Databases only cut plain ASCII text into words: for all other text they are given what `indexed` returns.
+word its beginning does. Databases cut only plain ASCII text into words: of all other text they get what `indexed` says.
 """
 
 from __future__ import annotations
