@@ -103,9 +103,10 @@ class LocalRunLog:
             _logger.debug("log lines are not in the index of words yet: %s", error)
 
     async def _write_lines(self) -> None:
-        while self._lines:
-            with self._lock:
-                batch, self._lines = self._lines[:BATCH_SIZE], self._lines[BATCH_SIZE:]
+        with self._lock:
+            lines, self._lines = self._lines, []
+        for start in range(0, len(lines), BATCH_SIZE):
+            batch = lines[start : start + BATCH_SIZE]
             await self._write_batch(batch)
             async with self._written:
                 self._done += len(batch)
