@@ -98,7 +98,7 @@ class LocalRunLog:
         self._indexed_at = self._loop.time()
         try:
             self._to_index = await self._database.write(index_some)
-        except StoreError as error:
+        except Exception as error:  # whatever it is, the next search does it or says so
             self._to_index = False
             _logger.debug("log lines are not in the index of words yet: %s", error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from prefectlite.repository.found_lines import FoundLine, all_lines, newest_line
 from prefectlite.repository.logs import MOST_LINES, append_lines, fill_index, index_some
 from prefectlite.repository.retention import OldRun, delete_some, delete_some_lines
 from prefectlite.repository.selection import Column, Order, Selection
+from prefectlite.repository.transfer import export_run, import_run
 from prefectlite.repository.urls import open_database
 from prefectlite.repository.words import terms
 from tests.repository import sample_rows
@@ -257,6 +259,16 @@ def test_reading_lines(stored: Stored) -> None:
         ("one more", "run-3", None),
     ]
     assert [line.message for line in stored.run(newest_lines(stored.database, 1, RUNS[2], "one"))] == ["one more"]
+
+
+def test_a_run_that_was_imported(stored: Stored, tmp_path: Path) -> None:
+    stored.write(RUNS[2], ["brought along", "Über die Grenze"])
+    stored.run(export_run(stored.database, RUNS[2], tmp_path / "run"))
+    while stored.run(stored.database.write(lambda tx: delete_some(tx, OldRun(RUNS[2], ENDED)))):
+        pass
+    assert stored.found("along", None) == []
+    stored.run(import_run(stored.database, tmp_path / "run"))
+    assert len(stored.found('"brought along"', RUNS[2])) == len(stored.found("über", None)) == 1
 
 
 def test_terms() -> None:
