@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 ROOT_NAME = "prefectlite"
@@ -14,6 +15,7 @@ def get_logger(name: str | None = None) -> logging.Logger:
     return logging.getLogger(f"{ROOT_NAME}.{name}" if name else ROOT_NAME)
 
 
+@functools.lru_cache(maxsize=256)  # whoever logs, logs again
 def run_logger(task_name: str | None, full_name: str | None = None) -> logging.Logger:
     """The logger of the task that runs, of one child where `full_name` says which; outside of tasks that of prefectlite."""
     logger = get_logger(task_name)

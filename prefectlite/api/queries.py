@@ -14,6 +14,7 @@ from prefectlite.api.scalars import timestamptz, uuid
 from prefectlite.api.selections import Asked, root
 from prefectlite.api.types import ROWS, aggregate_field, from_row, listed, object_type, rows_field
 from prefectlite.repository.database import Database
+from prefectlite.repository.logs import fill_index
 from prefectlite.repository.select import compile_query
 from prefectlite.repository.selection import Constant, Root
 from prefectlite.repository.tables import TABLES
@@ -25,6 +26,8 @@ async def read_json(database: Database, roots: Mapping[str, Root]) -> bytes:
         members = (f'"{key}":{one.json}' for key, one in roots.items() if isinstance(one, Constant))
         return f"{{{','.join(members)}}}".encode()
     compiled = compile_query(roots, database.dialect)
+    if compiled.is_search:
+        await fill_index(database)
     [[text]] = await database.read(compiled.sql, compiled.parameters)
     return bytes(text, "utf-8")
 

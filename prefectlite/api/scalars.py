@@ -88,6 +88,7 @@ JSON = _scalar("JSON", _JSON, lambda value: value)
 BY_KIND: dict[Kind, type[graphene.Scalar]] = {
     Kind.ID: uuid,
     Kind.TEXT: graphene.String,
+    Kind.PROSE: graphene.String,
     Kind.INT: graphene.Int,
     Kind.BOOL: graphene.Boolean,
     Kind.TIME: timestamptz,

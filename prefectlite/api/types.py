@@ -100,7 +100,8 @@ def _row_type(table: Table) -> Any:
 def _comparison_type(scalar: type[graphene.Scalar], kind: Kind) -> Any:
     special = {"_in": listed(scalar), "_nin": listed(scalar), "_is_null": graphene.Boolean()}
     fields = {operator: special.get(operator) or scalar() for operator in OPERATORS[kind]}
-    return input_type(f"{_scalar_name(scalar)}_comparison_exp", fields, "Comparisons that all hold; null means true.")
+    name = "prose" if kind is Kind.PROSE else _scalar_name(scalar)
+    return input_type(f"{name}_comparison_exp", fields, "Comparisons that all hold; null means true.")
 
 
 def _condition_type(table: Table) -> Any:
@@ -111,7 +112,7 @@ def _condition_type(table: Table) -> Any:
         "_not": graphene.InputField(lambda: CONDITIONS[table.name]),
     }
     for column in table.columns:
-        comparison = COMPARISONS[_scalar_name(scalar_of(table, column))]
+        comparison = BIG_COMPARISON if column == "seq" else COMPARISONS[table.columns[column]]
         fields[column] = graphene.InputField(comparison)
     for relation_name, relation in table.relations.items():
         fields[relation_name] = graphene.InputField(lambda target=relation.table: CONDITIONS[target])
@@ -135,9 +136,8 @@ def _aggregate_type(table: Table) -> Any:
 
 
 ORDER_BY = graphene.Enum("order_by", [(name, name) for name in DIRECTIONS])
-COMPARISONS: dict[str, Any] = {_scalar_name(scalar): _comparison_type(scalar, kind) for kind, scalar in BY_KIND.items()} | {
-    "bigint": _comparison_type(bigint, Kind.INT)
-}
+COMPARISONS: dict[Kind, Any] = {kind: _comparison_type(scalar, kind) for kind, scalar in BY_KIND.items()}
+BIG_COMPARISON = _comparison_type(bigint, Kind.INT)
 CONDITIONS: dict[str, Any] = {name: _condition_type(table) for name, table in TABLES.items()}
 ORDERS: dict[str, Any] = {name: _order_type(table) for name, table in TABLES.items()}
 AGGREGATES: dict[str, Any] = {name: _aggregate_type(table) for name, table in TABLES.items()}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prefectlite.clock import Clock
-from prefectlite.contexts import active_log, context, current_values
+from prefectlite.contexts import active_log, current_values
 from prefectlite.engine.printed import stdout_logged as stdout_logged
 from prefectlite.engine.units import Unit
 from prefectlite.executors.threads import end_if_abandoned
@@ -68,8 +68,8 @@ class LogSink:
 
     def line(self, level: str, name: str, message: str) -> None:
         """Add a line, attributed to the task run that is current. From any thread."""
-        now = self._clock.micros()
-        row = LogRow(new_id(), self._flow_run_id, context.get("task_run_id"), now, level, name, _clean(message))
+        task_run_id, now = current_values().get("task_run_id"), self._clock.micros()
+        row = LogRow(new_id(), self._flow_run_id, task_run_id, now, level, name, _clean(message))
         self._run_log.write(row)
 
 

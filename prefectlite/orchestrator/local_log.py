@@ -12,11 +12,14 @@ from prefectlite.live.events import LogLine
 from prefectlite.orchestrator.persistence import written
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.logs import append_lines, line_number
+from prefectlite.repository.logs import append_lines, index_some, line_number
 
 #: How long a line waits for others to share its commit.
 GATHER = 0.02
 BATCH_SIZE = 2_000
+#: When no line has come for so many seconds, some of those written are put into the index of words; where lines keep coming,
+#: after so many. A search does the rest.
+IDLE, PATIENCE = 0.2, 5.0
 
 _logger = logging.getLogger("prefectlite.log")
 
@@ -34,6 +37,8 @@ class LocalRunLog:
         self._written = asyncio.Condition()
         self._taken = self._done = 0
         self._closed = self._ended = False
+        self._to_index = False  # whether lines were written since the index was full
+        self._indexed_at = self._loop.time()
 
     def write(self, line: LogRow) -> None:
         """Take a line, from any thread."""
@@ -66,8 +71,8 @@ class LocalRunLog:
         """Write what arrives, batch by batch, until closed."""
         try:
             while not self._closed or self._lines:
-                await self._arrived.wait()
-                self._arrived.clear()
+                if not await self._arrival():
+                    continue
                 if not self._closed:
                     await self._gather()
                 await self._write_lines()
@@ -76,10 +81,32 @@ class LocalRunLog:
             async with self._written:  # nobody waits for what will not be written any more
                 self._written.notify_all()
 
+    async def _arrival(self) -> bool:
+        """Whether lines have come; else it is quiet, and some of the old ones are in the index now."""
+        try:
+            async with asyncio.timeout(IDLE if self._to_index else None):
+                await self._arrived.wait()
+        except TimeoutError:
+            await self._index()
+            return False
+        self._arrived.clear()
+        if self._to_index and not self._closed and self._loop.time() > self._indexed_at + PATIENCE:
+            await self._index()
+        return True
+
+    async def _index(self) -> None:
+        self._indexed_at = self._loop.time()
+        try:
+            self._to_index = await self._database.write(index_some)
+        except Exception as error:  # whatever it is, the next search does it or says so
+            self._to_index = False
+            _logger.debug("log lines are not in the index of words yet: %s", error)
+
     async def _write_lines(self) -> None:
-        while self._lines:
-            with self._lock:
-                batch, self._lines = self._lines[:BATCH_SIZE], self._lines[BATCH_SIZE:]
+        with self._lock:
+            lines, self._lines = self._lines, []
+        for start in range(0, len(lines), BATCH_SIZE):
+            batch = lines[start : start + BATCH_SIZE]
             await self._write_batch(batch)
             async with self._written:
                 self._done += len(batch)
@@ -115,4 +142,5 @@ class LocalRunLog:
             for line in batch:  # one line that cannot be written must not take the others with it
                 await self._write_batch([line])
             return
+        self._to_index = True
         self._bus.publish(LogLine(first + n, line) for n, line in enumerate(batch))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from prefectlite.repository.tables import Kind
+from prefectlite.repository.words import Term
 
 _SECOND = 1_000_000
+#: What words are separated by, in lower case, as PostgreSQL's regular expressions say it.
+_SEPARATORS = r"[^0-9a-z\u0080-\U0010ffff]+"
 
 
 class Dialect(Protocol):
@@ -28,6 +31,14 @@ class Dialect(Protocol):
 
         `bind` gives placeholders.
         """
+        ...
+
+    def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
+        """Whether the row `alias` of the table log, which is in the index of words, has all `terms` in its message."""
+        ...
+
+    def index_words(self) -> str:
+        """The statement that puts the lines of logs after the one numbered `$1`, up to `$2`, into the index of words."""
         ...
 
     def among(self, column: str, place: str) -> str:
@@ -62,6 +73,17 @@ class SqliteDialect:
         # SQLite's LIKE ignores case and can only be told otherwise for the whole connection; GLOB does not.
         return f"{column} GLOB {bind(_glob(pattern))}"
 
+    def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
+        phrases = [f'"{" ".join(term.words)}"{" *" * term.is_prefix}' for term in terms]
+        place = bind(" AND ".join(phrases))
+        return f"{alias}.seq IN (SELECT rowid FROM log_words WHERE log_words MATCH {place})"
+
+    def index_words(self) -> str:
+        return """
+        INSERT INTO log_words (rowid, words)
+        SELECT seq, coalesce(indexed, message) FROM log WHERE seq > $1 AND seq <= $2 ORDER BY seq
+        """
+
     def among(self, column: str, place: str) -> str:
         return f"{column} IN (SELECT value FROM json_each({place}))"
 
@@ -88,6 +110,29 @@ class PostgresDialect:
 
     def like(self, column: str, pattern: str, bind: Callable[[Any], str], *, any_case: bool) -> str:
         return f"{column} {'ILIKE' if any_case else 'LIKE'} {bind(_closed(pattern))}"
+
+    def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
+        # The index knows which words a line has, but not where: only so far into a line could it tell.
+        lexemes = [f"'{word}'" for term in terms for word in term.words[:-1]]
+        lexemes += [f"'{term.words[-1]}'{':*' * term.is_prefix}" for term in terms]
+        place = bind(" & ".join(lexemes))
+        # As a list, made first: where the planner may choose, it goes through all lines once it takes a phrase for frequent.
+        parts = [f"{alias}.seq = ANY(ARRAY(SELECT seq FROM log_words WHERE words @@ {place}::text::tsquery))"]
+        for term in terms:
+            if len(term.words) > 1:
+                end = "" if term.is_prefix else rf"({_SEPARATORS}|$)"
+                pattern = bind(f"(^|{_SEPARATORS}){_SEPARATORS.join(term.words)}{end}")
+                parts.append(f"lower(coalesce({alias}.indexed, {alias}.message)) ~ {pattern}")
+        return " AND ".join(parts)
+
+    def index_words(self) -> str:
+        # Not by to_tsvector: what that takes for a word hangs on the server's locale, and it has ideas about numbers.
+        return rf"""
+        INSERT INTO log_words (seq, words)
+        SELECT seq, array_to_tsvector(
+            array_remove(regexp_split_to_array(lower(coalesce(indexed, message)), '{_SEPARATORS}'), '')
+        ) FROM log WHERE seq > $1 AND seq <= $2 ORDER BY seq
+        """
 
     def among(self, column: str, place: str) -> str:
         return f"{column} = ANY({place}::text[])"

@@ -26,6 +26,11 @@ TYPES = dict.fromkeys(("TEXT", "id", "json"), 'TEXT COLLATE "C"') | dict.fromkey
     ("INTEGER", "time", "seq", "big"), "BIGINT"
 )
 TYPES |= {"bytes": "BYTEA", "keyed": ""}
+# What is not yet merged into the index is kept small: who merges it has all who write wait.
+TYPES["words"] = """
+CREATE TABLE log_words (seq BIGINT PRIMARY KEY REFERENCES log (seq) ON DELETE CASCADE, words TSVECTOR NOT NULL);
+CREATE INDEX log_words_by_word ON log_words USING gin (words) WITH (gin_pending_list_limit = 256)
+"""
 READERS = 4
 #: Seconds for which a server that does not answer is tried again before that is an error.
 PATIENCE = 5.0

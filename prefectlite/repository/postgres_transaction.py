@@ -66,7 +66,7 @@ class PostgresTransaction:
 
     async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """As one statement over arrays where the rows are not too large: a fraction of the work of one per row."""
-        columns = [[storable(value) for value in column] for column in zip(*rows, strict=True)]
+        columns = [_storable_column(column) for column in zip(*rows, strict=True)]
         if not columns:
             return
         size = sum(map(_size, columns))
@@ -100,6 +100,12 @@ class PostgresTransaction:
 def storable(value: Any) -> Any:
     """`value` without the one character that PostgreSQL does not take, shown as it is in logs."""
     return value.replace("\x00", "␀") if type(value) is str and "\x00" in value else value
+
+
+def _storable_column(column: Sequence[Any]) -> list[Any]:
+    if any(type(value) is str and "\x00" in value for value in column):
+        return [storable(value) for value in column]
+    return list(column)
 
 
 def _size(column: Sequence[Any]) -> int:

@@ -17,6 +17,12 @@ T = TypeVar("T")
 #: The words of the migrations in SQLite's language.
 TYPES = {"id": "TEXT", "time": "INTEGER", "json": "TEXT", "bytes": "BLOB", "seq": "INTEGER", "big": "INTEGER"}
 TYPES["keyed"] = " WITHOUT ROWID"
+# The index keeps no text; to forget a line, it has to be told what that was.
+TYPES["words"] = """
+CREATE VIRTUAL TABLE log_words USING fts5(words, content='', tokenize='ascii');
+CREATE TRIGGER log_words_of_deleted AFTER DELETE ON log WHEN old.seq <= (SELECT value FROM counter WHERE name = 'log_words')
+BEGIN INSERT INTO log_words (log_words, rowid, words) VALUES ('delete', old.seq, coalesce(old.indexed, old.message)); END
+"""
 _logger = logging.getLogger("prefectlite.database")
 
 

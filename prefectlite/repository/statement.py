@@ -18,6 +18,7 @@ class Compiled(msgspec.Struct, frozen=True):
 
     sql: str
     parameters: tuple[Any, ...]
+    is_search: bool = False  # the index of words has to be up to date for it
 
 
 class Statement:
@@ -26,6 +27,7 @@ class Statement:
     def __init__(self, dialect: Dialect, max_rows: int) -> None:
         self.dialect = dialect
         self.max_rows = max_rows
+        self.is_search = False
         self._parameters: list[Any] = []
         self._aliases = 0
 
@@ -51,7 +53,7 @@ class Statement:
 
     def compiled(self, sql: str) -> Compiled:
         """`sql` with the values bound so far."""
-        return Compiled(sql, tuple(self._parameters))
+        return Compiled(sql, tuple(self._parameters), self.is_search)
 
 
 def joined(parts: Sequence[str], operator: str) -> str:

@@ -16,6 +16,7 @@ class Kind(Enum):
 
     ID = "id"  # a UUID
     TEXT = "text"
+    PROSE = "prose"  # text whose words are indexed
     INT = "int"
     BOOL = "bool"
     TIME = "time"  # microseconds since 1970 in the table, ISO 8601 outside
@@ -204,7 +205,7 @@ _ALL = [
             "timestamp": Kind.TIME,
             "level": Kind.TEXT,
             "name": Kind.TEXT,
-            "message": Kind.TEXT,
+            "message": Kind.PROSE,
         },
         {"flow_run": _one("flow_run", "flow_run_id"), "task_run": _one("task_run", "task_run_id")},
         key="seq",

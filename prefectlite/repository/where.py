@@ -16,6 +16,7 @@ from prefectlite.errors import BadRequest
 from prefectlite.ids import is_id
 from prefectlite.repository.statement import Statement, joined
 from prefectlite.repository.tables import TABLES, Kind, Relation, Table
+from prefectlite.repository.words import terms
 
 MAX_DEPTH = 16
 MAX_LIST = 10_000
@@ -29,6 +30,7 @@ _COMPARISONS = (*_ORDERED, "_in", "_nin", "_is_null")
 OPERATORS: dict[Kind, tuple[str, ...]] = {
     **dict.fromkeys(Kind, _COMPARISONS),
     Kind.TEXT: (*_COMPARISONS, "_like", "_ilike"),
+    Kind.PROSE: (*_COMPARISONS, "_like", "_ilike", "_search"),
     Kind.JSON: ("_is_null",),  # the databases do not agree on when two documents are equal or which is less
 }
 
@@ -84,7 +86,7 @@ def bound(kind: Kind, value: Any, path: str) -> Any:
         if -(2**63) <= value < 2**63:
             return value
         raise BadRequest(f"{path}: {value} is out of range; whole numbers have 64 bits")
-    if kind is Kind.TEXT and isinstance(value, str):
+    if kind in (Kind.TEXT, Kind.PROSE) and isinstance(value, str):
         return _storable(value, path)
     raise BadRequest(f"{path}: {_SHAPES.get(kind, 'such a comparison')} is expected, got {type(value).__name__}")
 
@@ -95,6 +97,7 @@ _SHAPES = {
     Kind.BOOL: "true or false",
     Kind.INT: "a whole number",
     Kind.TEXT: "a text",
+    Kind.PROSE: "a text",
 }
 
 
@@ -133,9 +136,19 @@ def _comparison(statement: Statement, kind: Kind, column: str, comparison: Mappi
             if len(pattern) > MAX_PATTERN:
                 raise BadRequest(f"{here}: a pattern has at most {MAX_PATTERN:,} characters")
             parts.append(statement.dialect.like(column, pattern, statement.bind, any_case=operator == "_ilike"))
+        elif operator == "_search":
+            parts.append(_search(statement, column, operand, here))
         else:
             parts.append(f"{column} {_ORDERED[operator]} {statement.bind(bound(kind, operand, here))}")
     return _all(parts)
+
+
+def _search(statement: Statement, column: str, operand: Any, path: str) -> str:
+    if not isinstance(operand, str):
+        raise BadRequest(f"{path}: a text is expected, got {type(operand).__name__}")
+    statement.is_search = True
+    wanted = terms(operand, path)
+    return statement.dialect.search(column.partition(".")[0], wanted, statement.bind) if wanted else FALSE
 
 
 def _membership(statement: Statement, kind: Kind, column: str, operator: str, operand: Any, path: str) -> str:

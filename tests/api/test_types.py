@@ -58,11 +58,12 @@ def test_comparisons_of_a_kind() -> None:
     usual = {"_eq", "_neq", "_gt", "_gte", "_lt", "_lte", "_in", "_nin", "_is_null"}
     expected = dict.fromkeys(("uuid", "Int", "Boolean", "timestamptz", "interval", "bigint"), usual)
     expected |= {"String": usual | {"_like", "_ilike"}, "jsonb": {"_is_null"}}
+    expected |= {"prose": expected["String"] | {"_search"}}
     for name, operators in expected.items():
         comparison = SCHEMA.type_map[f"{name}_comparison_exp"]
         assert isinstance(comparison, GraphQLInputObjectType)
         assert set(comparison.fields) == operators
-    assert {kind.value for kind in Kind} == {"id", "text", "int", "bool", "time", "duration", "json"}
+    assert {kind.value for kind in Kind} == {"id", "text", "prose", "int", "bool", "time", "duration", "json"}
 
 
 def test_the_schema_is_valid_and_describes_itself() -> None:

@@ -141,7 +141,7 @@ class SqliteSample:
         for migration in migrations():
             for statement in migration.statements(TYPES):
                 self._connection.execute(statement)
-        self.execute_all(_inserts())
+        self.execute_all([*inserts(), (SQLITE.index_words(), (0, 8))])
         self._connection.commit()
 
     def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -171,7 +171,7 @@ class PostgresSample:
     def __init__(self, url: str) -> None:
         self._loop = asyncio.new_event_loop()
         self._connection = self._loop.run_until_complete(asyncpg.connect(url))
-        self.execute_all([("BEGIN", ()), *_inserts(), ("SAVEPOINT made", ())])
+        self.execute_all([("BEGIN", ()), *inserts(), (POSTGRES.index_words(), (0, 8)), ("SAVEPOINT made", ())])
 
     def fetch(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         try:
@@ -212,7 +212,7 @@ def answer(sample: Sample, compiled: Compiled) -> Any:
     return msgspec.json.decode(found[0][0])
 
 
-def _inserts() -> list[tuple[str, tuple[Any, ...]]]:
+def inserts() -> list[tuple[str, tuple[Any, ...]]]:
     return [
         (
             f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(f'${n + 1}' for n in range(len(row)))})",

@@ -17,6 +17,7 @@ from prefectlite.errors import BadRequest
 from prefectlite.repository.select import compile_root
 from prefectlite.repository.selection import Column, Selection
 from prefectlite.repository.tables import TABLES, Kind
+from prefectlite.repository.words import words
 from tests.repository import sample_rows
 from tests.repository.sample_rows import Sample
 
@@ -63,6 +64,7 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "_nin": lambda a, b: a not in b,
     "_like": lambda a, b: like(a, b, False),
     "_ilike": lambda a, b: like(a, b, True),
+    "_search": lambda a, b: bool(words(b)) and set(words(b)) <= set(words(a)),  # what phrases are: test_search.py
 }
 
 
@@ -108,10 +110,12 @@ def true_of(table: str, row: dict[str, Any], where: dict[str, Any]) -> bool | No
 # -- expressions --------------------------------------------------------------------------------------------------------
 
 TEXTS = ["etl", "ETL_nightly", "100%", "a*b?[c]", "run-1", "Running", "Success", "Message 1", "t1", "line 3", "", "ü"]
+SEARCHES = ["line", "LINE 3", "3 line 3", "7", "", "nothing", "%"]
 PATTERNS = [*TEXTS, "%", "etl%", "ETL\\_%", "100\\%", "r_n-%", "a*b?[_]", "MESSAGE%", "%\\", "\\", "%n%", "[e]tl"]
 VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.ID: st.sampled_from([sample_rows.uid(n) for n in (1, 2, 10, 11, 12, 100, 101, 200, 203, 300, 311, 999)]),
     Kind.TEXT: st.sampled_from(TEXTS),
+    Kind.PROSE: st.sampled_from(TEXTS),
     Kind.INT: st.integers(-1, 6),
     Kind.BOOL: st.booleans(),
     Kind.TIME: st.sampled_from([from_micros(sample_rows.DAY + n) for n in (-1, 0, 1, 500_001, 1_000_002, 3_000_000)]),
@@ -124,8 +128,10 @@ def comparisons(draw: Any, kind: Kind) -> dict[str, Any]:
     if kind is Kind.JSON:
         return {"_is_null": draw(st.booleans())}
     operators = ["_eq", "_neq", "_gt", "_gte", "_lt", "_lte", "_in", "_nin", "_is_null"]
-    if kind is Kind.TEXT:
+    if kind in (Kind.TEXT, Kind.PROSE):
         operators += ["_like", "_ilike"]
+    if kind is Kind.PROSE:
+        operators += ["_search"]
     chosen = draw(st.lists(st.sampled_from(operators), max_size=2, unique=True))
     out: dict[str, Any] = {}
     for operator in chosen:
@@ -137,6 +143,8 @@ def comparisons(draw: Any, kind: Kind) -> dict[str, Any]:
             out[operator] = draw(st.lists(VALUES[kind], max_size=3))
         elif operator in ("_like", "_ilike"):
             out[operator] = draw(st.sampled_from(PATTERNS))
+        elif operator == "_search":
+            out[operator] = draw(st.sampled_from(SEARCHES))
         else:
             out[operator] = draw(VALUES[kind])
     return out

@@ -1,5 +1,5 @@
 -- The first schema. Words ($id, $time, $json, $bytes, $seq, $big, and $keyed for a
--- table that is stored in its key's index) are put in by schema.py for each database.
+-- table that is stored in its key's index, $words) are put in by schema.py for each database.
 -- Times are whole microseconds since 1970, UTC. `seq` is given in the order of commits.
 
 CREATE TABLE counter (
@@ -8,6 +8,8 @@ CREATE TABLE counter (
 );
 
 INSERT INTO counter (name, value) VALUES ('seq', 0);
+-- Up to which line of the logs the index of words is filled.
+INSERT INTO counter (name, value) VALUES ('log_words', 0);
 
 CREATE TABLE project (
     id $id PRIMARY KEY,
@@ -172,11 +174,13 @@ CREATE TABLE log (
     timestamp $time NOT NULL,
     level TEXT NOT NULL,
     name TEXT NOT NULL,
-    message TEXT NOT NULL
+    message TEXT NOT NULL,
+    indexed TEXT -- what is in the index of words instead of the message, where that is not plain ASCII
 );
 
 CREATE INDEX log_by_flow_run ON log (flow_run_id, seq);
 CREATE INDEX log_by_task_run ON log (task_run_id, seq);
+$words;
 
 -- What a finished task returned, written in the same transaction as its state. `encoding` says how to read `data`.
 CREATE TABLE result (
