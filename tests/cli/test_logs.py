@@ -63,7 +63,8 @@ def test_lines_of_a_run_and_searching_in_all(place: Path) -> None:
 
 
 def test_what_cannot_be_shown(place: Path) -> None:
-    assert logs(place, "third", code=66) == ["Error: Flow run third not found"]
+    (refusal,) = logs(place, "third", code=66)
+    assert refusal.startswith("Error: There is no flow run 'third' in ")
     assert logs(place, code=2)[-1] == "Error: Name a run, or say --search WORDS"
     assert logs(place, "--search", "x " * 101, code=65) == ["Error: search.message._search: a search has at most 100 words"]
     assert logs(place, "--search", " ", code=2)[-1] == "Error: --search needs a word to look for"

@@ -240,11 +240,11 @@ async def test_writers_may_be_cancelled_at_any_moment(any_database: Database, se
 @pytest.mark.asyncio
 async def test_writers_come_one_after_another(any_database: Database) -> None:
     async def work(tx: Transaction) -> None:
-        ((value,),) = await tx.fetch("SELECT value FROM counter")
-        await tx.execute("UPDATE counter SET value = $1", (value + 1,))
+        ((value,),) = await tx.fetch("SELECT value FROM counter WHERE name = 'seq'")
+        await tx.execute("UPDATE counter SET value = $1 WHERE name = 'seq'", (value + 1,))
 
     await asyncio.gather(*(any_database.write(work) for _ in range(100)))
-    assert await any_database.read("SELECT value FROM counter") == [(100,)]
+    assert await any_database.read("SELECT value FROM counter WHERE name = 'seq'") == [(100,)]
 
 
 # -- reading --------------------------------------------------------------------------------------------------------------
@@ -549,14 +549,14 @@ async def main(path, kind, count):
     if kind == "count":
         sys.stdin.readline()
         async def work(tx):
-            ((value,),) = await tx.fetch("SELECT value FROM counter")
-            await tx.execute("UPDATE counter SET value = $1", (value + 1,))
+            ((value,),) = await tx.fetch("SELECT value FROM counter WHERE name = 'seq'")
+            await tx.execute("UPDATE counter SET value = $1 WHERE name = 'seq'", (value + 1,))
         for number in range(count):
             await database.write(work, durable=number % 10 == 0)
         await database.aclose()
     if kind == "killed":
         async def work(tx):
-            await tx.execute("UPDATE counter SET value = 1000")
+            await tx.execute("UPDATE counter SET value = 1000 WHERE name = 'seq'")
             print("inside", flush=True)
             sys.stdin.read()
         await database.write(work)
@@ -586,15 +586,15 @@ async def test_processes_write_one_file_together(path: Path) -> None:
     database = await open_sqlite(path)
 
     async def work(tx: Transaction) -> None:
-        ((value,),) = await tx.fetch("SELECT value FROM counter")
-        await tx.execute("UPDATE counter SET value = $1", (value + 1,))
+        ((value,),) = await tx.fetch("SELECT value FROM counter WHERE name = 'seq'")
+        await tx.execute("UPDATE counter SET value = $1 WHERE name = 'seq'", (value + 1,))
 
     with process(path, "count", 100) as one, process(path, "count", 100) as other:
         assert (line(one), line(other)) == ("ready", "ready")
         ends = [asyncio.to_thread(each.communicate, "go\n", PATIENCE) for each in (one, other)]
         await asyncio.gather(*ends, *(database.write(work) for _ in range(100)))
     assert (one.returncode, other.returncode) == (0, 0)
-    assert await database.read("SELECT value FROM counter") == [(300,)]
+    assert await database.read("SELECT value FROM counter WHERE name = 'seq'") == [(300,)]
     await database.aclose()
 
 
@@ -617,7 +617,7 @@ async def test_processes_may_open_an_empty_file_together(path: Path) -> None:
         ends = [asyncio.to_thread(each.communicate, "go\n", PATIENCE) for each in (one, other)]
         await asyncio.gather(*ends)
     assert (one.returncode, other.returncode) == (0, 0)
-    assert await database.read("SELECT value FROM counter") == [(2,)]
+    assert await database.read("SELECT value FROM counter WHERE name = 'seq'") == [(2,)]
     await database.aclose()
 
 
@@ -628,14 +628,14 @@ async def test_a_process_killed_inside_a_transaction_leaves_nothing_of_it(path: 
         assert (line(killed), line(killed)) == ("ready", "inside")
 
         async def work(tx: Transaction) -> None:
-            await tx.execute("UPDATE counter SET value = value + 1")
+            await tx.execute("UPDATE counter SET value = value + 1 WHERE name = 'seq'")
 
         writing = asyncio.create_task(database.write(work))
         await asyncio.sleep(0.01)
         assert not writing.done()
         killed.kill()
         await asyncio.wait_for(writing, PATIENCE)
-    assert await database.read("SELECT value FROM counter") == [(1,)]
+    assert await database.read("SELECT value FROM counter WHERE name = 'seq'") == [(1,)]
     await database.aclose()
 
 
