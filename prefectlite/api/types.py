@@ -16,16 +16,23 @@ from prefectlite.repository.where import OPERATORS
 #: The columns that may be null; all others never are. A test holds this against the migrations.
 NULLABLE: dict[str, frozenset[str]] = {
     "project": frozenset({"description"}),
+    "flow_group": frozenset({"description", "labels", "schedule", "run_config"}),
     "flow": frozenset({"project_id", "description", "storage"}),
     "task": frozenset({"retry_delay", "timeout"}),
     "edge": frozenset({"key"}),
     "flow_run": frozenset(
-        {"idempotency_key", "start_time", "end_time", "state_message", "state_start_time", "state_details"}
+        {"idempotency_key", "agent_id", "start_time", "end_time", "state_message", "state_start_time", "state_details"}
     ),
     "task_run": frozenset({"name", "start_time", "end_time", "state_message", "state_start_time", "state_details"}),
     "flow_run_state": frozenset({"message", "start_time", "details"}),
     "task_run_state": frozenset({"message", "start_time", "details"}),
     "log": frozenset({"task_run_id"}),
+    "task_run_artifact": frozenset(),
+    "agent": frozenset({"agent_config_id"}),
+    "agent_config": frozenset(),
+    "key_value": frozenset(),
+    "concurrency_limit": frozenset(),
+    "cloud_hook": frozenset({"version_group_id", "name"}),
 }
 
 

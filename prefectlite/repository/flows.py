@@ -19,6 +19,9 @@ INSERT INTO task (id, flow_id, slug, name, type, mapped, max_retries, retry_dela
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
 """
 _EDGE = "INSERT INTO edge (id, flow_id, upstream_task_id, downstream_task_id, key, mapped) VALUES ($1, $2, $3, $4, $5, $6)"
+_NEW_GROUP = """
+INSERT INTO flow_group (id, name, settings, default_parameters, created, updated) VALUES ($1, $1, '{}', '{}', $2, $2)
+"""
 _NEW_FLOW = """
 INSERT INTO flow (id, project_id, name, version, version_group_id, description, parameters, storage,
     serialized_flow, core_version, digest, source, created, updated)
@@ -78,7 +81,9 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         )
         return await _found_again(tx, same, flow)
     version, group = 1, flow.version_group_id or new_id()
-    if current is not None:
+    if current is None:
+        await tx.execute(_NEW_GROUP, (group, now))
+    else:
         ((version, group),) = await tx.fetch(
             "SELECT max(version) + 1, version_group_id FROM flow WHERE version_group_id ="
             " (SELECT version_group_id FROM flow WHERE id = $1) GROUP BY version_group_id",

@@ -79,6 +79,21 @@ _ALL = [
         {"flows": _many("flow", "project_id")},
     ),
     Table(
+        "flow_group",
+        {
+            "id": Kind.ID,
+            "name": Kind.TEXT,
+            "description": Kind.TEXT,
+            "labels": Kind.JSON,
+            "schedule": Kind.JSON,
+            "run_config": Kind.JSON,
+            "settings": Kind.JSON,
+            "default_parameters": Kind.JSON,
+            **_STAMPS,
+        },
+        {"flows": _many("flow", "version_group_id"), "cloud_hooks": _many("cloud_hook", "version_group_id")},
+    ),
+    Table(
         "flow",
         {
             "id": Kind.ID,
@@ -96,6 +111,7 @@ _ALL = [
         },
         {
             "project": _one("project", "project_id"),
+            "flow_group": _one("flow_group", "version_group_id"),
             "tasks": _many("task", "flow_id"),
             "edges": _many("edge", "flow_id"),
             "flow_runs": _many("flow_run", "flow_id"),
@@ -155,11 +171,13 @@ _ALL = [
             "scheduled_start_time": Kind.TIME,
             "auto_scheduled": Kind.BOOL,
             "idempotency_key": Kind.TEXT,
+            "agent_id": Kind.ID,
             **_STATE,
             **_STAMPS,
         },
         {
             "flow": _one("flow", "flow_id"),
+            "agent": _one("agent", "agent_id"),
             "task_runs": _many("task_run", "flow_run_id"),
             "states": _many("flow_run_state", "flow_run_id"),
             "logs": _many("log", "flow_run_id"),
@@ -179,6 +197,7 @@ _ALL = [
         {
             "flow_run": _one("flow_run", "flow_run_id"),
             "task": _one("task", "task_id"),
+            "artifacts": _many("task_run_artifact", "task_run_id"),
             "states": _many("task_run_state", "task_run_id"),
             "logs": _many("log", "task_run_id"),
         },
@@ -209,6 +228,46 @@ _ALL = [
         },
         {"flow_run": _one("flow_run", "flow_run_id"), "task_run": _one("task_run", "task_run_id")},
         key="seq",
+    ),
+    Table(
+        "task_run_artifact",
+        {"id": Kind.ID, "task_run_id": Kind.ID, "kind": Kind.TEXT, "data": Kind.JSON, **_STAMPS},
+        {"task_run": _one("task_run", "task_run_id")},
+    ),
+    Table(
+        "agent",
+        {
+            "id": Kind.ID,
+            "agent_config_id": Kind.ID,
+            "name": Kind.TEXT,
+            "type": Kind.TEXT,
+            "core_version": Kind.TEXT,
+            "labels": Kind.JSON,
+            "last_queried": Kind.TIME,
+            **_STAMPS,
+        },
+        {"agent_config": _one("agent_config", "agent_config_id"), "flow_runs": _many("flow_run", "agent_id")},
+    ),
+    Table(
+        "agent_config",
+        {"id": Kind.ID, "name": Kind.TEXT, "settings": Kind.JSON, **_STAMPS},
+        {"agents": _many("agent", "agent_config_id")},
+    ),
+    Table("key_value", {"id": Kind.ID, "key": Kind.TEXT, "value": Kind.JSON, **_STAMPS}, {}),
+    Table("concurrency_limit", {"id": Kind.ID, "kind": Kind.TEXT, "name": Kind.TEXT, "slots": Kind.INT, **_STAMPS}, {}),
+    Table(
+        "cloud_hook",
+        {
+            "id": Kind.ID,
+            "version_group_id": Kind.ID,
+            "name": Kind.TEXT,
+            "type": Kind.TEXT,
+            "states": Kind.JSON,
+            "config": Kind.JSON,
+            "active": Kind.BOOL,
+            **_STAMPS,
+        },
+        {"flow_group": _one("flow_group", "version_group_id")},
     ),
 ]
 

@@ -35,6 +35,7 @@ _OF_TASK_RUNS = "(SELECT id FROM task_run WHERE flow_run_id = $1)"
 #: Table -> which rows of it belong to the run $1, and the column they are read along. Each after those it refers to.
 _TABLES = {
     "project": (f"id IN (SELECT project_id FROM flow WHERE id = {_OF_FLOW})", "id"),
+    "flow_group": (f"id IN (SELECT version_group_id FROM flow WHERE id = {_OF_FLOW})", "id"),
     "flow": (f"id = {_OF_FLOW}", "id"),
     "task": (f"flow_id = {_OF_FLOW}", "id"),
     "edge": (f"flow_id = {_OF_FLOW}", "id"),
@@ -42,10 +43,11 @@ _TABLES = {
     "task_run": ("flow_run_id = $1", "id"),
     "flow_run_state": ("flow_run_id = $1", "seq"),
     "task_run_state": (f"task_run_id IN {_OF_TASK_RUNS}", "seq"),
+    "task_run_artifact": (f"task_run_id IN {_OF_TASK_RUNS}", "id"),
     "result": (f"task_run_id IN {_OF_TASK_RUNS}", "task_run_id"),
     "log": ("flow_run_id = $1", "seq"),
 }
-_SHARED = ("project", "flow", "task", "edge")
+_SHARED = ("project", "flow_group", "flow", "task", "edge")
 _AT_ONCE = {"result": 20}
 _Record = dict[str, Any]
 
@@ -102,7 +104,7 @@ async def import_run(database: Database, source: Path) -> RunFileHeader:
         await _settle_flow(tx, tables)
         await _number_anew(tx, tables)
         for run in tables["flow_run"]:
-            run["owner"] = None
+            run["owner"] = run["agent_id"] = None
         for run in tables["task_run"]:
             run["cache_key"] = None
         for table, records in tables.items():
@@ -258,8 +260,11 @@ async def _settle_flow(tx: Transaction, tables: dict[str, list[_Record]]) -> Non
     same_name = "SELECT 1 FROM flow WHERE name = $1 AND coalesce(project_id, '') = coalesce($2, '') LIMIT 1"
     if await tx.fetch(same_name, (flow["name"], flow["project_id"])):
         flow["archived"] = 1
+    (group,) = tables["flow_group"]
     if await tx.fetch("SELECT 1 FROM flow WHERE version_group_id = $1 AND version = $2", _place(flow)):
-        flow["version_group_id"] = flow["id"]  # a line of versions of its own
+        group["id"] = group["name"] = flow["version_group_id"] = flow["id"]  # a line of versions of its own
+    if await tx.fetch("SELECT 1 FROM flow_group WHERE id = $1", (group["id"],)):
+        tables["flow_group"] = []
 
 
 def _place(flow: _Record) -> tuple[str, int]:

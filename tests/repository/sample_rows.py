@@ -32,6 +32,20 @@ def rows() -> Rows:
         {"id": uid(1), "name": "Alpha", "description": None, **stamps},
         {"id": uid(2), "name": "beta", "description": 'quo"te\\ \n ü 👋', **stamps},
     ]
+    groups = [
+        {
+            "id": uid(90 + n),
+            "name": f"group {n}",
+            "description": None,
+            "labels": None if n else '["a"]',
+            "schedule": None,
+            "run_config": None,
+            "settings": "{}",
+            "default_parameters": '{"x": 1}',
+            **stamps,
+        }
+        for n in range(4)
+    ]
     flows = [
         {
             "id": uid(10 + n),
@@ -82,6 +96,7 @@ def rows() -> Rows:
             "scheduled_start_time": DAY + n * 1_000_000,
             "auto_scheduled": n % 2,
             "idempotency_key": None,
+            "agent_id": uid(600 + n) if n < 2 else None,
             "start_time": None if n % 3 == 0 else DAY + (n % 5) * 500_001,
             "end_time": None,
             "version": n % 3,
@@ -128,7 +143,53 @@ def rows() -> Rows:
         }
         for n in range(8)
     ]
-    return {"project": projects, "flow": flows, "task": tasks, "flow_run": runs, "task_run": task_runs, "log": logs}
+    configs = [{"id": uid(610), "name": "config", "settings": "{}", **stamps}]
+    agents = [
+        {
+            "id": uid(600 + n),
+            "agent_config_id": None if n else uid(610),
+            "name": f"agent {n}",
+            "type": "LocalAgent",
+            "core_version": "1",
+            "labels": '["x"]',
+            "last_queried": DAY + n,
+            **stamps,
+        }
+        for n in range(2)
+    ]
+    artifacts = [
+        {"id": uid(620 + n), "task_run_id": uid(300 + n // 2), "kind": "markdown", "data": '{"text": "ü"}', **stamps}
+        for n in range(3)
+    ]
+    limits = [{"id": uid(640 + n), "kind": "tag", "name": f"db {n}", "slots": n, **stamps} for n in range(2)]
+    hooks = [
+        {
+            "id": uid(650 + n),
+            "version_group_id": None if n else uid(90),
+            "name": None,
+            "type": "WEBHOOK",
+            "states": '["FAILED"]',
+            "config": "{}",
+            "active": n,
+            **stamps,
+        }
+        for n in range(2)
+    ]
+    return {
+        "project": projects,
+        "flow_group": groups,
+        "flow": flows,
+        "task": tasks,
+        "agent_config": configs,
+        "agent": agents,
+        "flow_run": runs,
+        "task_run": task_runs,
+        "log": logs,
+        "task_run_artifact": artifacts,
+        "key_value": [{"id": uid(630), "key": "a/b", "value": "[1]", **stamps}],
+        "concurrency_limit": limits,
+        "cloud_hook": hooks,
+    }
 
 
 class SqliteSample:

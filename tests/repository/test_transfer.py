@@ -42,7 +42,17 @@ async def recorded(database_url: str, *, register: bool = False) -> str:
     """The id of a run that is in the database."""
     async with Runtime(flows=[TRAVELS] if register else [], database_url=database_url, agent=False) as runtime:
         assert runtime.session is not None
-        return str((await TRAVELS.run(value=[1])).id)
+        run_id = (await TRAVELS.run(value=[1])).id
+
+        async def show(tx: Transaction) -> None:
+            await tx.execute(
+                "INSERT INTO task_run_artifact (id, task_run_id, kind, data, created, updated)"
+                " SELECT id, id, 'markdown', '{}', 1, 1 FROM task_run WHERE flow_run_id = $1",
+                (run_id,),
+            )
+
+        await runtime.session.database.write(show)
+        return run_id
 
 
 async def contents(database: Database, run_id: str) -> dict[str, list[dict[str, Any]]]:

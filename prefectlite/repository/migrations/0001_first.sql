@@ -21,6 +21,20 @@ CREATE TABLE project (
     updated $time NOT NULL
 );
 
+-- What all versions of a flow have in common. `name` is what clients call the group: its id, unless they gave it another.
+CREATE TABLE flow_group (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT,
+    labels $json,
+    schedule $json,
+    run_config $json,
+    settings $json NOT NULL,
+    default_parameters $json NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
 -- One version of one flow. `digest` is the hash of its structure and of the code it was loaded from: registering the same
 -- digest again finds this row. A flow that was only run from a script has no project and no storage; `source` is where
 -- that script was, for who wants to go on with a run of it.
@@ -29,7 +43,7 @@ CREATE TABLE flow (
     project_id $id REFERENCES project (id) ON DELETE CASCADE,
     name TEXT NOT NULL,
     version INTEGER NOT NULL,
-    version_group_id $id NOT NULL,
+    version_group_id $id NOT NULL REFERENCES flow_group (id) ON DELETE CASCADE,
     description TEXT,
     archived INTEGER NOT NULL DEFAULT 0,
     parameters $json NOT NULL,
@@ -81,6 +95,29 @@ CREATE INDEX edge_by_flow ON edge (flow_id);
 CREATE INDEX edge_by_upstream ON edge (upstream_task_id);
 CREATE INDEX edge_by_downstream ON edge (downstream_task_id);
 
+CREATE TABLE agent_config (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    settings $json NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+-- A process that executes runs, with the labels that it takes and the last time it asked for some.
+CREATE TABLE agent (
+    id $id PRIMARY KEY,
+    agent_config_id $id REFERENCES agent_config (id) ON DELETE SET NULL,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,
+    core_version TEXT NOT NULL,
+    labels $json NOT NULL,
+    last_queried $time NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+CREATE INDEX agent_by_config ON agent (agent_config_id);
+
 -- `owner` is the process that executes the run and `lease_epoch` its fencing token: each claim raises it.
 CREATE TABLE flow_run (
     id $id PRIMARY KEY,
@@ -101,6 +138,7 @@ CREATE TABLE flow_run (
     state_message TEXT,
     state_start_time $time,
     state_details $json,
+    agent_id $id REFERENCES agent (id) ON DELETE SET NULL,
     owner TEXT,
     lease_epoch INTEGER NOT NULL DEFAULT 0,
     created $time NOT NULL,
@@ -114,6 +152,7 @@ CREATE INDEX flow_run_by_state ON flow_run (state, state_start_time);
 CREATE INDEX flow_run_by_scheduled ON flow_run (scheduled_start_time);
 CREATE INDEX flow_run_by_created ON flow_run (created);
 CREATE INDEX flow_run_by_start ON flow_run (start_time);
+CREATE INDEX flow_run_by_agent ON flow_run (agent_id) WHERE agent_id IS NOT NULL;
 CREATE INDEX flow_run_by_end ON flow_run (end_time, id) WHERE end_time IS NOT NULL;
 
 CREATE TABLE task_run (
@@ -190,3 +229,49 @@ CREATE TABLE result (
 )$keyed;
 -- A result in a file of its own has the file's name as `data`: a file that none names is removed.
 CREATE INDEX result_in_file ON result (data) WHERE encoding IN ('cloudpickle@file', 'msgpack@file');
+
+-- What a task shows of what it did: a link, a table, a text.
+CREATE TABLE task_run_artifact (
+    id $id PRIMARY KEY,
+    task_run_id $id NOT NULL REFERENCES task_run (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    data $json NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+CREATE INDEX artifact_by_task_run ON task_run_artifact (task_run_id);
+
+CREATE TABLE key_value (
+    id $id PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    value $json NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+-- How many runs with a label (kind 'label'), or task runs with a tag ('tag'), execute at once.
+CREATE TABLE concurrency_limit (
+    id $id PRIMARY KEY,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    slots INTEGER NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL,
+    UNIQUE (kind, name)
+);
+
+-- What is to happen when a run of the group, or any, enters one of these states.
+CREATE TABLE cloud_hook (
+    id $id PRIMARY KEY,
+    version_group_id $id REFERENCES flow_group (id) ON DELETE CASCADE,
+    name TEXT,
+    type TEXT NOT NULL,
+    states $json NOT NULL,
+    config $json NOT NULL,
+    active INTEGER NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+CREATE INDEX cloud_hook_by_group ON cloud_hook (version_group_id);
