@@ -16,7 +16,6 @@ import asyncpg
 from prefectlite.errors import StoreUnavailable
 from prefectlite.live.hints import Message
 from prefectlite.repository.postgres import CHANNEL, PostgresDatabase, notice
-from prefectlite.repository.postgres_errors import is_out_of_reach
 
 #: Seconds between two looks at who is there.
 INTERVAL = 3.0
@@ -52,9 +51,7 @@ class Presence:
         assert self._connection is not None
         try:
             there = {row[0] for row in await self._connection.fetch(_LOCKED)} - {_number(self._owner_id) % 2**32}
-        except Exception as error:
-            if not is_out_of_reach(error):
-                raise
+        except Exception as error:  # a connection that broke in the midst of something may say anything, for ever
             self._connection.terminate()
             raise StoreUnavailable(f"The database {self._database.place} does not answer: {error}") from error
         gone, self.others = self.others - there, there
