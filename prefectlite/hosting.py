@@ -127,6 +127,8 @@ class SessionHost:
                 try:
                     await self._leave.wait()
                 finally:
+                    session.orchestrator.hurry()
+                    session.run_log.hurry()
                     session.host.interrupt()
                     if self._runs:
                         await asyncio.wait(self._runs)

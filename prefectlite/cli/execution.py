@@ -40,7 +40,7 @@ Begin = Callable[[Session], Awaitable[Begun]]
 
 def execute(begin: Begin, settings: Settings, *, plain: bool) -> None:
     """Execute the run that `begin` gives, and show it. Leaves with 1 if it does not succeed, with 130 if it is cancelled."""
-    logging.getLogger("prefectlite").addHandler(logging.NullHandler())  # the display shows the log
+    logging.getLogger("prefectlite").addHandler(_Aside(logging.WARNING))  # the display shows the log
     with patient_stdout():
         console = Console(highlight=False)
         display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
@@ -76,6 +76,14 @@ async def _executed(begin: Begin, settings: Settings, display: Display) -> State
     finally:
         if host.leave():
             await asyncio.shield(asyncio.wrap_future(host.closed))
+
+
+class _Aside(logging.Handler):
+    """Says what is no line of a run's log: that the database cannot be used, for one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "in_run_log" not in record.__dict__:
+            click.echo(self.format(record), err=True)
 
 
 def _stop(session: Session, run_id: str) -> None:

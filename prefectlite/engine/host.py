@@ -16,7 +16,7 @@ from prefectlite.engine.requests import RunOptions, RunRequest
 from prefectlite.engine.run_logs import LogSink
 from prefectlite.engine.run_values import run_values
 from prefectlite.engine.surroundings import Surroundings
-from prefectlite.errors import RunInterrupted, StoreClosed, TransitionRefused
+from prefectlite.errors import RunInterrupted, StoreError, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
 from prefectlite.records import FlowRunRow, StateRecord, record_state
@@ -184,7 +184,7 @@ class Host:
             state = await execution.run()
             reference = {state.result[task] for task in graph.reference_tasks()}
             return execution.states(await as_handled(execution, state, reference))
-        except (TransitionRefused, StoreClosed):
+        except (TransitionRefused, StoreError):  # what is in the record is what another process goes on from
             raise
         except Exception as error:
             if error is not execution.wanted:

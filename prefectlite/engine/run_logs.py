@@ -103,6 +103,12 @@ class RunLogHandler(logging.Handler):
         self.attributes: tuple[str, ...] = ()  # further values of the context that records carry, be they None
         self.addFilter(self._attribute)
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the lock that handlers have: a thread may have to wait for the database, and the loop must not with it."""
+        if self.filter(record):
+            self.emit(record)
+        return True
+
     def _attribute(self, record: logging.LogRecord) -> bool:
         values, attributes = current_values(), record.__dict__
         for name in _OF_THE_RUN:

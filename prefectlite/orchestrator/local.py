@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from prefectlite.errors import StoreClosed, StoreError
+from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import Event
 from prefectlite.orchestrator.batch import Batch
-from prefectlite.orchestrator.persistence import written
+from prefectlite.orchestrator.persistence import Outage, written
 from prefectlite.repository.database import Database
 from prefectlite.rules.proposals import Proposal, TaskRunProposal, Verdict
 
@@ -41,6 +41,8 @@ class LocalOrchestrator:
         self._wanted = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._patient = True
+        self._outage = Outage("Runs")
 
     def propose(self, proposal: Proposal) -> Answer:
         """The verdict, after the commit. Several proposals may be made before the first is awaited."""
@@ -75,30 +77,48 @@ class LocalOrchestrator:
             self._closed = True
             _give_up(self._pending)
 
+    def hurry(self) -> None:
+        """Let nobody wait longer than some seconds for a database that cannot be used, not even runs."""
+        self._patient = False
+
     def aclose(self) -> None:
         """Take no more proposals; `run` ends when those taken are committed."""
         self._closed = True
+        self._patient = False
         self._wanted.set()
 
     async def _commit(self, pending: Sequence[_Pending], *, trusting: bool = True) -> None:
-        batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners, trusting=trusting)
-        try:
-            verdicts, events = await self._write(batch, durable=any(map(_is_promise, pending)))
-        except asyncio.CancelledError:
-            _give_up(pending)
-            raise
-        except Exception as error:
-            for one in pending:
-                if isinstance(error, StoreError) or not trusting:
-                    _fail(one, error)
-                else:  # one that cannot be written, or is there already, must not take the others with it
-                    await self._commit([one], trusting=False)
-            return
-        self._deliver(pending, verdicts, events)
+        while pending:
+            batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners, trusting=trusting)
+            durable = any(map(_is_promise, pending))
+            try:  # again and again while the database cannot be used: writing a batch twice is writing it once
+                verdicts, events = await written(self._database, batch.apply, self._outage, durable=durable)
+            except asyncio.CancelledError:
+                _give_up(pending)
+                raise
+            except StoreUnavailable as error:
+                self._pending = self._waiting_on(self._pending, error)
+                pending, trusting = self._waiting_on(pending, error), False
+            except Exception as error:
+                for one in pending:
+                    if isinstance(error, StoreError) or not (trusting or pending[1:]):
+                        _fail(one, error)
+                    else:  # one that cannot be written, or is there already, must not take the others with it
+                        await self._commit([one], trusting=False)
+                return
+            else:
+                self._deliver(pending, verdicts, events)
+                return
 
-    async def _write(self, batch: Batch, durable: bool) -> tuple[list[Verdict], list[Event]]:
-        """Write a batch, again and again while the database cannot be used: writing it twice is writing it once."""
-        return await written(self._database, batch.apply, "states", durable=durable)
+    def _waiting_on(self, pending: Sequence[_Pending], error: StoreUnavailable) -> list[_Pending]:
+        """What of `pending` waits on for the database: what runs do here. Who asked from outside hears that it cannot be."""
+        waiting = []
+        for one in pending:
+            if self._patient and one[0].lease is not None:
+                waiting.append(one)
+            else:
+                _fail(one, error)
+        return waiting
 
     def _deliver(self, pending: Sequence[_Pending], verdicts: Sequence[Verdict], events: Sequence[Event]) -> None:
         self._bus.publish(events)

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
 from prefectlite.repository.sqlite_connection import Connection, connected
-from prefectlite.repository.sqlite_file import begin_use, check_companions, damage, is_damage
+from prefectlite.repository.sqlite_file import advice, begin_use, check_companions, damage, is_damage
 from prefectlite.repository.sqlite_schema import make_schema
 from prefectlite.repository.sqlite_transaction import run_transaction, to_sqlite
 
@@ -98,11 +98,16 @@ class SqliteDatabase:
             self._sync_timer.cancel()
         if self._sync_task is not None:
             await asyncio.wait([self._sync_task])
-        connections = [c for c in (*self._readers, self._writer) if c is not None]
+        writer, readers = self._writer, self._readers
         self._writer, self._readers = None, []
-        for connection in connections:
+        for connection in readers:
             with suppress(sqlite3.Error, ValueError):
                 await connection.close()
+        if writer is not None:
+            with suppress(sqlite3.Error, ValueError):
+                await writer.run(self._disconnect_writer)
+            with suppress(sqlite3.Error, ValueError):
+                await writer.close()
         if self._closing:
             await asyncio.wait(self._closing)
         if self._lock is not None:
@@ -149,7 +154,8 @@ class SqliteDatabase:
     def _translated(self, error: sqlite3.Error, what: str) -> StoreError:
         if self.path is not None and is_damage(error):
             return damage(self.path, str(error))
-        return StoreUnavailable(f"The database {self.place} cannot be {what}: {error}")
+        hint = advice(error, self.path) if self.path is not None else ""
+        return StoreUnavailable(f"The database {self.place} cannot be {what}: {error}{hint}")
 
     # -- on the connections' threads ----------------------------------------------------------------------------------
 
@@ -174,6 +180,11 @@ class SqliteDatabase:
             begin_use(connection, self.path, check_companions(self.path))
             make_schema(connection, self.path)
         connection.execute("PRAGMA synchronous=NORMAL")
+
+    def _disconnect_writer(self, connection: sqlite3.Connection) -> None:
+        # The last to close moves the journal into the file, as any checkpoint does: not while somebody else writes.
+        with self._lock or nullcontext():
+            connection.close()
 
     def _connect_reader(self) -> sqlite3.Connection:
         connection = sqlite3.connect(str(self.path), isolation_level=None, check_same_thread=False, timeout=30)

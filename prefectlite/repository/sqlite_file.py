@@ -24,6 +24,21 @@ def is_damage(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
+def advice(error: sqlite3.Error, path: Path) -> str:
+    """What to do about an error that is not of prefectlite's own making; empty where there is nothing to say."""
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if kind == sqlite3.SQLITE_FULL:
+        return f". Make room on the disk of {path.parent}"
+    if kind == sqlite3.SQLITE_IOERR:
+        name = getattr(error, "sqlite_errorname", "SQLITE_IOERR").removeprefix("SQLITE_")
+        return f" ({name}). See to the disk of {path.parent}: the system's own log says what is wrong with it"
+    if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return f". Give this user the right to write to the file, and to its directory {path.parent}"
+    if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ". Another program, not prefectlite, has it open and locked: let it come to an end"
+    return ""
+
+
 def check_companions(path: Path) -> bool:
     """Whether the file was left open by its last process, or is open in another one.
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, port: int, cwd: Path, **environ: str) -> Iterator[Server]:
-    """A `serve` that answers."""
-    command = [sys.executable, "-m", "prefectlite", "serve", *arguments, "--port", str(port)]
+def serving(*arguments: str, port: int, cwd: Path, prefix: Sequence[str] = (), **environ: str) -> Iterator[Server]:
+    """A `serve` that answers; `prefix` is the command, if any, that is to run it."""
+    command = [*prefix, sys.executable, "-m", "prefectlite", "serve", *arguments, "--port", str(port)]
     environment = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -87,6 +87,14 @@ def serving(*arguments: str, port: int, cwd: Path, **environ: str) -> Iterator[S
             process.communicate()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def can_trace() -> bool:
+    """Whether the system calls of a process can be watched here, and be made to fail."""
+    try:
+        return subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def is_healthy(url: str) -> bool:
