@@ -90,9 +90,8 @@ class LocalOrchestrator:
     async def _commit(self, pending: Sequence[_Pending], *, trusting: bool = True) -> None:
         while pending:
             batch = Batch([proposal for proposal, _ in pending], self._bus.has_listeners, trusting=trusting)
-            durable = any(map(_is_promise, pending))
-            try:  # again and again while the database cannot be used: writing a batch twice is writing it once
-                verdicts, events = await written(self._database, batch.apply, self._outage, durable=durable)
+            try:
+                verdicts, events = await self._write(batch, durable=any(map(_is_promise, pending)))
             except asyncio.CancelledError:
                 _give_up(pending)
                 raise
@@ -109,6 +108,10 @@ class LocalOrchestrator:
             else:
                 self._deliver(pending, verdicts, events)
                 return
+
+    async def _write(self, batch: Batch, durable: bool) -> tuple[list[Verdict], list[Event]]:
+        """Write a batch, again and again while the database cannot be used: writing it twice is writing it once."""
+        return await written(self._database, batch.apply, self._outage, durable=durable)
 
     def _waiting_on(self, pending: Sequence[_Pending], error: StoreUnavailable) -> list[_Pending]:
         """What of `pending` waits on for the database: what runs do here. Who asked from outside hears that it cannot be."""
