@@ -124,7 +124,10 @@ async def test_a_restart_of_the_server_loses_nothing(
             (run_id,),
         )
         assert found == [(300, 300, "Success", "Success")]
-        await until(lambda: here.neighbours is not None and len(here.neighbours.names) == 1)
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+        async with asyncio.timeout(20):
+            while await here.database.read(locks) != [(2,)]:  # noqa: ASYNC110 - both are there again, and listen
+                await asyncio.sleep(0.01)
         with there.bus.subscribe(ALL_FLOW_RUNS) as news:  # its ear is there again, too
             again, running = await run(here, SHORT)
             assert (await until_state(news, again, "Success"))[-1] == "Success"
