@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prefectlite import hosting
@@ -170,14 +171,13 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
         assert self._outcome is not None
         assert self._host is not None
         idle_until(self._outcome)
-        outcome = asyncio.wrap_future(self._outcome)
         try:
-            self._state = await asyncio.shield(outcome)
+            self._state = await asyncio.wrap_future(self._outcome)  # which cannot be cancelled
         except asyncio.CancelledError:
             if not self._detached:
                 self._stop()
                 with suppress(RunInterrupted):
-                    self._state = await asyncio.shield(outcome)
+                    self._state = await asyncio.wrap_future(self._outcome)
             raise
         finally:
             if self._left_last:  # the session is put away before this goes on: nothing is left behind when a loop ends
@@ -190,11 +190,8 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
                 return
             self._started = True
             self._host = hosting.join(self._settings)
-            self._outcome = self._host.submit(self._run)
+            self._outcome = self._host.submit(partial(self._work, self))
             self._outcome.add_done_callback(self._ended)
-
-    async def _run(self, session: Session) -> State:
-        return await self._work(self, session)
 
     def _ended(self, outcome: concurrent.futures.Future[State]) -> None:
         if outcome.exception() is None:

@@ -43,6 +43,9 @@ class Crew:
     async def dismiss(self, patience: float) -> list[Unit]:
         """Cancel what still works and wait for it, but not longer than `patience` seconds; the units that stay at work."""
         if self._units:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)  # the last of them is about to end
+        if self._units:
             with suppress(asyncio.CancelledError):  # it is to be over now
                 await guests.dismiss(list(self._units), patience)
             for work in self._works.values():  # nothing waits for those that are left behind

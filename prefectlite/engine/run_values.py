@@ -72,5 +72,5 @@ def _date(given: Any, clock: Clock) -> datetime:
 
 def _days(date: datetime) -> dict[str, str]:
     days = {"today": date, "yesterday": date - timedelta(days=1), "tomorrow": date + timedelta(days=1)}
-    dashed = {name: f"{day:%Y-%m-%d}" for name, day in days.items()}
+    dashed = {name: day.date().isoformat() for name, day in days.items()}
     return dashed | {f"{name}_nodash": day.replace("-", "") for name, day in dashed.items()}

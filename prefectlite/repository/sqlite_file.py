@@ -12,7 +12,7 @@ from prefectlite.disk import beside, sync
 from prefectlite.errors import StoreDamaged, StoreError, StoreUnavailable
 
 #: Files of up to so many bytes are looked through whenever they are opened: that takes about 3 ms per MB.
-ALWAYS_CHECKED = 4 * 1024 * 1024
+ALWAYS_CHECKED = 1024 * 1024
 #: Larger files are looked through where the last process did not close them; beyond this, `prefectlite db check` does it.
 CHECKED_AFTER_A_CRASH = 256 * 1024 * 1024
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
