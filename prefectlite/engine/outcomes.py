@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import CoroutineType, TracebackType
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from prefectlite.engine.targets import result_of, template_values, written
 from prefectlite.engine.units import Unit
@@ -21,7 +23,7 @@ from prefectlite.states import Failed, State, Success
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """What is called: a task's code with its arguments, under the values of `prefectlite.context`."""
 
     unit: Unit
@@ -32,7 +34,7 @@ class Call(NamedTuple):
     thread: OwnThread | None  # the one that it has to be called in, if any
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """How a call ended, and its result as the record will keep it (None: nothing to keep)."""
 
     state: State

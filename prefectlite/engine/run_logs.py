@@ -32,17 +32,15 @@ _logger = logging.getLogger("prefectlite.TaskRunner")
 
 def task_begun(unit: Unit) -> None:
     """Say that a pass of `unit` begins."""
-    if _is_heard():
-        _logger.info("Task '%s': Starting task run...", unit.label)
+    _logger.info("Task '%s': Starting task run...", unit.label)
 
 
 def task_ended(unit: Unit, state: State) -> None:
     """Say in which state the pass of `unit` ended."""
-    if _is_heard():
-        _logger.info("Task '%s': Finished task run for task with final state: '%s'", unit.label, state.name)
+    _logger.info("Task '%s': Finished task run for task with final state: '%s'", unit.label, state.name)
 
 
-def _is_heard() -> bool:
+def is_heard() -> bool:
     """Whether anybody takes what the engine says below WARNING: our own handlers do not, unless asked for everything.
 
     Making records that nobody takes would cost a task that does little half its time.

@@ -22,7 +22,7 @@ from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.outcomes import Call, Outcome
 from prefectlite.engine.pass_around import PassAround, raise_if_wanted
 from prefectlite.engine.pauses import is_resumed
-from prefectlite.engine.run_logs import stdout_logged, task_begun, task_ended
+from prefectlite.engine.run_logs import is_heard, stdout_logged, task_begun, task_ended
 from prefectlite.engine.run_values import task_values
 from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
@@ -63,14 +63,14 @@ class TaskPass:
 
     async def run(self, state: State) -> State:
         """The state the task run ends in, or waits in for another pass: `state` itself where it is not its turn."""
-        is_first = True
+        has_begun, heard = False, is_heard()
         try:
             while True:
                 state = state if type(state) is Pending and not state.context else _unwrapped(state)
                 self._enter_values(state)
-                if is_first:
+                if heard and not has_begun:
                     task_begun(self._unit)
-                    is_first = False
+                    has_begun = True
                 state = await self._through(state)
                 if not isinstance(state, Looped):
                     break
@@ -87,7 +87,8 @@ class TaskPass:
             _logger.exception("Task '%s': Unexpected error while running task", self._unit.label)
             raise_if_wanted(self._execution, error)
             state = Failed(f"Task '{self._unit.label}': Unexpected error while running task: {told(error)}", error)
-        task_ended(self._unit, state)
+        if heard:
+            task_ended(self._unit, state)
         return state
 
     def record_of(self, state: State) -> ResultRecord | None:
