@@ -12,14 +12,13 @@ _lock = threading.Lock()
 # A generator of our own: `random.seed()` in user code must not make two processes choose the same ids, and asking the
 # operating system each time costs ten microseconds when threads compete for the interpreter.
 _dice = random.Random()
-_last = -1
-_LOW = (1 << 61) - 1
+_milliseconds, _head, _count = -1, "", 0  # of the last id: its time, all before its last 12 digits, and these
 
 
 def _begin_anew() -> None:
-    """In a forked child: the lock may be held by a thread it does not have, and its parent counts on from `_last`, too."""
-    global _lock, _last
-    _lock, _last = threading.Lock(), -1
+    """In a forked child: the lock may be held by a thread it does not have, and its parent counts on from here, too."""
+    global _lock, _milliseconds
+    _lock, _milliseconds = threading.Lock(), -1
     _dice.seed()
 
 
@@ -30,21 +29,20 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """A UUIDv7 as 36 characters, greater than every one this process made before.
 
-    48 bits of milliseconds, then a counter that starts at random in each millisecond (RFC 9562 §6.2, method 2): ids made in
-    one burst still sort in the order they were made.
+    48 bits of milliseconds, then what is chosen at random in each millisecond and counted up from there (RFC 9562 §6.2,
+    method 2): ids made in one burst still sort in the order they were made.
     """
-    global _last
-    milliseconds = time.time_ns() // 1_000_000
+    global _milliseconds, _head, _count
+    now = time.time_ns() // 1_000_000
     with _lock:
-        if milliseconds > _last >> 80:
-            # 12 bits between the version and the variant, and 61 of the 62 after it: the counter never runs over.
-            dice = _dice.getrandbits(73)
-            _last = milliseconds << 80 | 0x7 << 76 | dice >> 61 << 64 | 0b10 << 62 | dice & _LOW
+        if now > _milliseconds:
+            _milliseconds = now
+            time_, version, variant = f"{now:012x}", 0x7000 | _dice.getrandbits(12), 0x8000 | _dice.getrandbits(14)
+            _head = f"{time_[:8]}-{time_[8:]}-{version:04x}-{variant:04x}-"
+            _count = _dice.getrandbits(47)  # of 48: it never runs over
         else:
-            _last += 1
-        value = _last
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+            _count += 1
+        return f"{_head}{_count:012x}"
 
 
 def is_id(text: str) -> bool:
