@@ -18,8 +18,9 @@ from tests.scenarios.processes import rows, serving, wait_until
 #: Each task writes a line when it begins, outside the database: what the record must know by then is checked against it.
 FLOW = """
 import asyncio, os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from prefectlite import Flow, Parameter, task, unmapped
+from prefectlite import Flow, Parameter, context, signals, task, unmapped
 
 JOURNAL = Path(__file__).with_name("journal.txt")
 
@@ -39,11 +40,25 @@ def child(number, offset):
     journal(f"child {number}")
     return number + offset
 
+@task(max_retries=3, retry_delay=timedelta(seconds=0.1))
+def flaky(number):
+    journal(f"flaky {number}")
+    if context.task_run_count < 3:
+        raise ValueError("not yet")
+
+@task
+async def nap(number):
+    journal(f"nap {number}")
+    if not context.get("resume"):
+        raise signals.PAUSE("a nap", start_time=datetime.now(UTC) + timedelta(seconds=0.15))
+
 @task
 def total(parts):
     return sum(parts)
 
 with Flow("long") as flow:
+    flaky.map([0, 1])
+    nap.map([0, 1])
     last = None
     for number in range(60):
         last = step(number, last)
@@ -87,7 +102,8 @@ def test_killed_at_random_and_taken_up_again(
         wait_until(lambda: server.state(run_id) == "Success")
     again = _journal(tmp_path)[len(begun) :]
     assert not [line for line in again if line in finished], "what was finished is not run again"
-    assert sorted(set(begun) | set(again)) == sorted([f"step {n}" for n in range(60)] + [f"child {n}" for n in range(50)])
+    expected = {"step": 60, "child": 50, "flaky": 2, "nap": 2}
+    assert {*begun, *again} == {f"{kind} {number}" for kind, count in expected.items() for number in range(count)}
 
 
 def _journal(directory: Path) -> list[str]:
@@ -102,6 +118,6 @@ def _finished(ask: Callable[[str], list[Any]]) -> set[str]:
         name, number = slug.rsplit("-", 1)
         if name == "step":
             lines.add(f"step {int(number) - 1}")
-        elif name == "child" and index >= 0:
-            lines.add(f"child {index}")
+        elif name in ("child", "flaky", "nap") and index >= 0:
+            lines.add(f"{name} {index}")
     return lines
