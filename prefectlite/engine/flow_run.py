@@ -208,12 +208,9 @@ class FlowRunExecution:
     def _fill_places(self) -> None:
         begun = 0
         for lane in self._lanes:
-            while (
-                (lane.ready or lane.returning)
-                and begun < AT_ONCE
-                and not self.is_stopping()
-                and (unit := lane.take()) is not None
-            ):
+            while (lane.ready or lane.returning) and begun < AT_ONCE and not self.is_stopping():
+                if (unit := lane.take()) is None:
+                    break
                 self._crew.begin(unit, self._run_to_end(unit))
                 begun += 1
         if begun == AT_ONCE and not self._fill_due:

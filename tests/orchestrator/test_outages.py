@@ -13,7 +13,7 @@ import pytest
 from prefectlite.errors import StoreUnavailable
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
-from prefectlite.orchestrator import local_log, persistence
+from prefectlite.orchestrator import log_backlog, persistence
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.records import LogRow
@@ -108,7 +108,7 @@ async def messages(session: Session) -> list[str]:
 
 
 async def test_threads_wait_until_there_is_room_for_their_lines(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_log, "ROOM", 10_000)
+    monkeypatch.setattr(log_backlog, "ROOM", 10_000)
     scene, database = await Scene.make(session), Shut(session)
     log = LocalRunLog(database, Bus())  # type: ignore[arg-type]
     begun: list[int] = []
@@ -130,8 +130,8 @@ async def test_threads_wait_until_there_is_room_for_their_lines(session: Session
 
 
 async def test_lines_that_cannot_wait_are_counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_log, "ROOM", 10_000)
-    monkeypatch.setattr(local_log, "PATIENCE_ON_LOOP", -1.0)
+    monkeypatch.setattr(log_backlog, "ROOM", 10_000)
+    monkeypatch.setattr(log_backlog, "PATIENCE_ON_LOOP", -1.0)
     scene, database = await Scene.make(session), Shut(session)
     log = LocalRunLog(database, Bus())  # type: ignore[arg-type]
     async with at_work(log):

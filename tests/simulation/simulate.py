@@ -14,7 +14,7 @@ from tests.simulation.loop import NeverEnds
 from tests.simulation.world import Violation, World
 
 #: Far from now, so that ids count up from here and do not ask the computer's clock.
-_FIRST_ID = (1 << 47) << 80 | 0x7 << 76 | 0b10 << 62
+_IN_FUTURE = 1 << 47, "80000000-0000-7000-8000-", 0
 
 
 @dataclass
@@ -106,9 +106,10 @@ def _told() -> Iterator[_Lines]:
 
 @contextmanager
 def _own_ids(seed: int) -> Iterator[None]:
-    before, ids._last = ids._last, _FIRST_ID
+    before = ids._milliseconds, ids._head, ids._count
+    ids._milliseconds, ids._head, ids._count = _IN_FUTURE
     names._dice.seed(seed)
     try:
         yield
     finally:
-        ids._last = before
+        ids._milliseconds, ids._head, ids._count = before
