@@ -10,12 +10,13 @@ import msgspec
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from prefectlite.api.requests import Answer
-from prefectlite.errors import BadRequest, PrefectliteError, StoreError
+from prefectlite.errors import BadRequest, PrefectliteError, StoreError, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
 INTERNAL = "Unable to complete operation. An internal API error occurred."  # Prefect's clients know these words
-INTERNAL_CODE = "API_ERROR"
+INTERNAL_CODE = "API_ERROR"  # on which they try again
+OUT_OF_REACH = f"{INTERNAL} The database cannot be used at the moment; the server says why where it runs."
 
 
 def answer_errors(errors: Sequence[Exception], *, status: int) -> Answer:
@@ -53,4 +54,4 @@ def _words(error: Exception) -> tuple[str, str]:
             return error.message, "GRAPHQL_PARSE_FAILED"
         return error.message, "GRAPHQL_VALIDATION_FAILED" if error.path is None else BadRequest.code
     logger.error("An operation failed", exc_info=cause)
-    return INTERNAL, INTERNAL_CODE
+    return OUT_OF_REACH if isinstance(cause, StoreUnavailable) else INTERNAL, INTERNAL_CODE

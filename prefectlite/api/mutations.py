@@ -22,6 +22,11 @@ async def create_project(context: Context, given: Payload) -> Payload:
     return {"id": await context.session.client.create_project(given["name"], given.get("description"))}
 
 
+async def set_project_retention(context: Context, given: Payload) -> Payload:
+    await context.session.client.set_project_retention(given["project_id"], given.get("days"), given.get("log_days"))
+    return {"success": True}
+
+
 async def create_flow(context: Context, given: Payload) -> Payload:
     flow_id = await context.session.client.register_flow(
         json_object(given["serialized_flow"], "serialized_flow"),
@@ -110,6 +115,12 @@ _text = graphene.String
 _FIELDS = {
     "create_project": _field(
         create_project, {"name": _text(required=True), "description": _text()}, {"id": UUID()}, "Make a project."
+    ),
+    "set_project_retention": _field(
+        set_project_retention,
+        {"project_id": UUID(required=True), "days": graphene.Int(), "log_days": graphene.Int()},
+        {"success": graphene.Boolean()},
+        "For how many days a project keeps finished runs, and their logs; 0 is for ever, null what the settings say.",
     ),
     "create_flow": _field(
         create_flow,

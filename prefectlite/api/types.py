@@ -15,7 +15,7 @@ from prefectlite.repository.where import OPERATORS
 
 #: The columns that may be null; all others never are. A test holds this against the migrations.
 NULLABLE: dict[str, frozenset[str]] = {
-    "project": frozenset({"description"}),
+    "project": frozenset({"description", "retention_days", "log_retention_days"}),
     "flow_group": frozenset({"description", "labels", "schedule", "run_config"}),
     "flow": frozenset({"project_id", "description", "storage"}),
     "task": frozenset({"retry_delay", "timeout"}),

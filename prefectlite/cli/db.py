@@ -19,9 +19,10 @@ from prefectlite.repository.urls import is_postgres, open_database, postgres_pla
 from prefectlite.settings import load_settings
 
 if TYPE_CHECKING:
-    from prefectlite.repository import transfer, upkeep
+    from prefectlite.repository import retention, transfer, upkeep
     from prefectlite.repository.database import Database
 else:
+    retention = lazily("prefectlite.repository.retention")
     transfer, upkeep = lazily("prefectlite.repository.transfer"), lazily("prefectlite.repository.upkeep")
 
 T = TypeVar("T")
@@ -88,6 +89,34 @@ def vacuum(database: str | None) -> None:
 
     _on(url, work)
     click.echo(f"{_place(url)}: done; PostgreSQL uses the room again by itself")
+
+
+@command.command("retention")
+@click.argument("project")
+@click.option("--days", type=click.IntRange(0), help="Days after which its finished runs are deleted; 0 is never.")
+@click.option("--log-days", type=click.IntRange(0), help="The same of the logs of its runs.")
+@click.option("--default", is_flag=True, help="What the settings say, where nothing else is said here.")
+@DATABASE
+def retention_(project: str, days: int | None, log_days: int | None, default: bool, database: str | None) -> None:
+    """Show how long PROJECT keeps finished runs and their logs, or say it."""
+
+    async def work(opened: Database) -> retention.ProjectTerms:
+        found = await retention.terms_of(opened, project)
+        if default or (days, log_days) != (None, None):
+            kept = retention.ProjectTerms(found.project_id) if default else found
+            new = [kept.days if days is None else days, kept.log_days if log_days is None else log_days]
+            await opened.write(lambda tx: retention.set_retention(tx, found.project_id, *new), durable=True)
+            return await retention.terms_of(opened, project)
+        return found
+
+    terms = _on(_url(database), work)
+    click.echo(f"{project}: finished runs {_kept(terms.days)}, logs {_kept(terms.log_days)}")
+
+
+def _kept(days: int | None) -> str:
+    if days is None:
+        return "as the settings say"
+    return (f"for {days} days" if days > 1 else "for a day") if days else "for ever"
 
 
 @command.command("backup")

@@ -15,7 +15,7 @@ from prefectlite.language.serialized import complete, digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, context_of, record_state
-from prefectlite.repository import flows, runs
+from prefectlite.repository import flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.results import codec
@@ -44,6 +44,17 @@ class LocalClient:
             return await flows.project_named(tx, name, self._clock.micros())
 
         return await self._database.write(work, durable=True)
+
+    async def set_project_retention(self, project_id: str, days: int | None, log_days: int | None = None) -> None:
+        """For how many days a project keeps finished runs, and logs: 0 is for ever, None what the settings say.
+
+        Raises NotFound if there is no such project, BadRequest for a negative number.
+        """
+
+        async def work(tx: Transaction) -> None:
+            await retention.set_retention(tx, project_id, days, log_days)
+
+        await self._database.write(work, durable=True)
 
     async def save_flow(self, version: FlowVersion) -> FlowRow:
         """The row of this flow, a new version if it changed. Raises NotFound if its project does not exist."""

@@ -33,11 +33,27 @@ class Terms(msgspec.Struct, frozen=True):
     log_days: int | None = None
 
 
+class ProjectTerms(msgspec.Struct, frozen=True):
+    """For how many days a project keeps things; None: as all do."""
+
+    project_id: str
+    days: int | None = None
+    log_days: int | None = None
+
+
 class OldRun(msgspec.Struct, frozen=True):
     """A finished run, and when it ended."""
 
     id: str
     ended: int
+
+
+async def terms_of(database: Database, project: str) -> ProjectTerms:
+    """What the project of this name says. Raises NotFound."""
+    rows = await database.read("SELECT id, retention_days, log_retention_days FROM project WHERE name = $1", (project,))
+    if not rows:
+        raise NotFound(f"There is no project {project!r} in {database.place}")
+    return ProjectTerms(*rows[0])
 
 
 async def set_retention(tx: Transaction, project_id: str, days: int | None, log_days: int | None = None) -> None:

@@ -75,7 +75,14 @@ _HISTORY = {
 _ALL = [
     Table(
         "project",
-        {"id": Kind.ID, "name": Kind.TEXT, "description": Kind.TEXT, **_STAMPS},
+        {
+            "id": Kind.ID,
+            "name": Kind.TEXT,
+            "description": Kind.TEXT,
+            "retention_days": Kind.INT,
+            "log_retention_days": Kind.INT,
+            **_STAMPS,
+        },
         {"flows": _many("flow", "project_id")},
     ),
     Table(

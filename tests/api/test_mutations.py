@@ -57,6 +57,21 @@ async def test_create_project(http: httpx.AsyncClient, ask: Ask) -> None:
 
 
 @pytest.mark.asyncio
+async def test_set_project_retention(http: httpx.AsyncClient, ask: Ask) -> None:
+    project = (await ask('mutation { create_project(input: {name: "p"}) { id } }'))["create_project"]["id"]
+    query = "mutation m($input: set_project_retention_input!) { set_project_retention(input: $input) { success } }"
+    kept = '{ project(where: {name: {_eq: "p"}}) { retention_days log_retention_days } }'
+    for days, log_days in ((7, None), (0, 3), (None, None)):
+        given = {"project_id": project, "days": days, "log_days": log_days}
+        assert await ask(query, input=given) == {"set_project_retention": {"success": True}}
+        assert await ask(kept) == {"project": [{"retention_days": days, "log_retention_days": log_days}]}
+    [error] = await errors(http, query, input={"project_id": project, "days": -1})
+    assert "cannot be negative" in error["message"]
+    [error] = await errors(http, query, input={"project_id": NOBODY, "days": 1})
+    assert error["extensions"]["code"] == "NOT_FOUND"
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("as_text", [False, True])
 async def test_create_flow(http: httpx.AsyncClient, ask: Ask, as_text: bool) -> None:
     query = "mutation m($input: create_flow_input!) { f: create_flow(input: $input) { the: id } }"

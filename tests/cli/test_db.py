@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -174,3 +177,18 @@ def test_a_run_as_a_file(path: Path, tmp_path: Path, postgres_url: str) -> None:
     assert db(path, "export", "nobody", str(tmp_path / "x"), code=66).startswith("There is no flow run 'nobody' in ")
     assert "is damaged, or no exported run" in db(path, "import", "flow.py", code=65)
     assert "No such file" in db(path, "import", "nothing.zip", code=74)
+
+
+def test_how_long_a_project_keeps_its_runs(path: Path, postgres_url: str) -> None:
+    for url in (f"sqlite:///{path}", postgres_url):
+        (path.parent / "register.py").write_text(
+            f"import os; os.environ['PREFECTLITE_DATABASE_URL'] = {url!r}\n"
+            "from prefectlite import Flow\nFlow('empty').register(project_name='p')\n"
+        )
+        subprocess.run([sys.executable, "register.py"], cwd=path.parent, check=True, capture_output=True)
+        ask = partial(db, path, "retention", "p", "--database", url)
+        assert ask() == "p: finished runs as the settings say, logs as the settings say"
+        assert ask("--days", "7") == "p: finished runs for 7 days, logs as the settings say"
+        assert ask("--log-days", "0") == "p: finished runs for 7 days, logs for ever"
+        assert ask("--default", "--days", "1") == "p: finished runs for a day, logs as the settings say"
+    assert db(path, "retention", "q", code=66).startswith("There is no project 'q' in ")

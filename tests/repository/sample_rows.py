@@ -29,8 +29,15 @@ def rows() -> Rows:
     """Rows with NULLs, ties, odd letters and empty relations."""
     stamps = {"created": DAY, "updated": DAY}
     projects = [
-        {"id": uid(1), "name": "Alpha", "description": None, **stamps},
-        {"id": uid(2), "name": "beta", "description": 'quo"te\\ \n ü 👋', **stamps},
+        {"id": uid(1), "name": "Alpha", "description": None, "retention_days": None, "log_retention_days": 3, **stamps},
+        {
+            "id": uid(2),
+            "name": "beta",
+            "description": 'quo"te\\ \n ü 👋',
+            "retention_days": 7,
+            "log_retention_days": None,
+            **stamps,
+        },
     ]
     groups = [
         {
