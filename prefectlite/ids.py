@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
 import time
+from collections.abc import Iterator
 from uuid import UUID
 
 _lock = threading.Lock()
 # A generator of our own: `random.seed()` in user code must not make two processes choose the same ids, and asking the
 # operating system each time costs ten microseconds when threads compete for the interpreter.
 _dice = random.Random()
-_milliseconds, _head, _count = -1, "", 0  # of the last id: its time, all before its last 12 digits, and these
+# Of the last id: its time, all before its last 12 digits, and what counts these up.
+_latest: tuple[int, str, Iterator[int]] = -1, "", itertools.count()
 
 
 def _begin_anew() -> None:
     """In a forked child: the lock may be held by a thread it does not have, and its parent counts on from here, too."""
-    global _lock, _milliseconds
-    _lock, _milliseconds = threading.Lock(), -1
+    global _lock, _latest
+    _lock, _latest = threading.Lock(), (-1, "", itertools.count())
     _dice.seed()
 
 
@@ -32,17 +35,22 @@ def new_id() -> str:
     48 bits of milliseconds, then what is chosen at random in each millisecond and counted up from there (RFC 9562 §6.2,
     method 2): ids made in one burst still sort in the order they were made.
     """
-    global _milliseconds, _head, _count
+    milliseconds, head, count = _latest
     now = time.time_ns() // 1_000_000
+    if now > milliseconds:
+        _, head, count = _begun(now)
+    return f"{head}{next(count):012x}"  # counting needs no lock, which threads would hand to one another with every id
+
+
+def _begun(now: int) -> tuple[int, str, Iterator[int]]:
+    """The beginning of the ids of this millisecond."""
+    global _latest
     with _lock:
-        if now > _milliseconds:
-            _milliseconds = now
+        if now > _latest[0]:
             time_, version, variant = f"{now:012x}", 0x7000 | _dice.getrandbits(12), 0x8000 | _dice.getrandbits(14)
-            _head = f"{time_[:8]}-{time_[8:]}-{version:04x}-{variant:04x}-"
-            _count = _dice.getrandbits(47)  # of 48: it never runs over
-        else:
-            _count += 1
-        return f"{_head}{_count:012x}"
+            head = f"{time_[:8]}-{time_[8:]}-{version:04x}-{variant:04x}-"
+            _latest = now, head, itertools.count(_dice.getrandbits(47))  # of 48: it never runs over
+        return _latest
 
 
 def is_id(text: str) -> bool:

@@ -52,7 +52,7 @@ def test_is_valid_at_any_time_with_any_noise(micros: int, noise: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ids.time, "time_ns", lambda: micros * 1000)
         patch.setattr(ids._dice, "getrandbits", lambda bits: noise % 2**bits)
-        patch.setattr(ids, "_milliseconds", -1)
+        patch.setattr(ids, "_latest", (-1, "", iter([])))
         first, second = new_id(), new_id()
     assert first < second
     assert milliseconds(first) == micros // 1000

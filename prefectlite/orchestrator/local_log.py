@@ -34,6 +34,7 @@ class LocalRunLog:
         self._database, self._bus = database, bus
         self._loop = asyncio.get_running_loop()
         self._backlog = LogBacklog()
+        self._is_told = self._is_hurried = False  # whether `run` has heard that lines have come, that they are many
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
         self._written = asyncio.Condition()
@@ -47,9 +48,11 @@ class LocalRunLog:
     def write(self, line: LogRow) -> None:
         """Take a line, from any thread; a thread other than the loop's may have to wait."""
         waiting = self._backlog.add(line)
-        if waiting == 1:
+        if not self._is_told:
+            self._is_told = True
             self._loop.call_soon_threadsafe(self._arrived.set)
-        elif waiting == BATCH_SIZE:
+        if waiting >= BATCH_SIZE and not self._is_hurried:
+            self._is_hurried = True
             self._loop.call_soon_threadsafe(self._urgent.set)
 
     async def drain(self) -> None:
@@ -79,7 +82,7 @@ class LocalRunLog:
             while not self._closed or self._backlog:
                 if not await self._arrival():
                     continue
-                if not self._closed:
+                if not self._closed and self._backlog:
                     await self._gather()
                 await self._write_lines()
         finally:
@@ -111,6 +114,7 @@ class LocalRunLog:
 
     async def _write_lines(self) -> None:
         while self._backlog:
+            self._is_told = self._is_hurried = False  # before the lines are taken: who adds one after that says so again
             batch = self._backlog.first(BATCH_SIZE if self._patient else None)  # at the end all are tried together
             await self._write_batch(batch)
             self._backlog.done(batch)

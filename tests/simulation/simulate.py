@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from tests.simulation.loop import NeverEnds
 from tests.simulation.world import Violation, World
 
 #: Far from now, so that ids count up from here and do not ask the computer's clock.
-_IN_FUTURE = 1 << 47, "80000000-0000-7000-8000-", 0
+_IN_FUTURE = 1 << 47, "80000000-0000-7000-8000-"
 
 
 @dataclass
@@ -106,10 +107,9 @@ def _told() -> Iterator[_Lines]:
 
 @contextmanager
 def _own_ids(seed: int) -> Iterator[None]:
-    before = ids._milliseconds, ids._head, ids._count
-    ids._milliseconds, ids._head, ids._count = _IN_FUTURE
+    before, ids._latest = ids._latest, (*_IN_FUTURE, itertools.count())
     names._dice.seed(seed)
     try:
         yield
     finally:
-        ids._milliseconds, ids._head, ids._count = before
+        ids._latest = before
