@@ -32,7 +32,9 @@ class TableSize(msgspec.Struct, frozen=True):
 async def sizes(database: Database) -> list[TableSize]:
     """The size of each table, the largest first."""
     if database.dialect is SQLITE:
-        names = await database.read("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+        names = await database.read(
+            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' AND name NOT LIKE 'sqlite%'"
+        )
         measured = await _measured_by_sqlite(database)
     else:
         names = await database.read("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()")
@@ -50,8 +52,10 @@ async def _measured_by_sqlite(database: Database) -> dict[str, int]:
     if not await database.read("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'"):
         return {}  # SQLite can be built without
     rows = await database.read(
-        "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name"
-        " WHERE s.aggregate = 1 GROUP BY m.tbl_name"
+        # What an index of words consists of counts as that index.
+        "SELECT CASE t.type WHEN 'shadow' THEN 'log_words' ELSE t.name END AS owner, sum(s.pgsize)"
+        " FROM dbstat s JOIN sqlite_master m ON m.name = s.name JOIN pragma_table_list t ON t.name = m.tbl_name"
+        " WHERE s.aggregate = 1 GROUP BY owner"
     )
     return dict(rows)
 
