@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
@@ -23,42 +24,46 @@ class Crew:
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
         self._context = copy_context()  # of the run: what one task's code sets is none of the next one's business
-        self._units: dict[asyncio.Task[None], Unit] = {}
-        self._works: dict[asyncio.Task[None], Work] = {}  # under a clock that jumps: it waits for each of them
+        self._numbers = itertools.count()
+        self._at_work: dict[int, tuple[asyncio.Task[None], Unit]] = {}
+        self._works: dict[int, Work] = {}  # under a clock that jumps: it waits for each of them
         around = active_work.get()
         self._load = None if around is None else around.load
 
-    def begin(self, unit: Unit, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, unit: Unit, work: Callable[[Unit], Coroutine[Any, Any, None]]) -> None:
         """Work on `unit` in a task of its own."""
-        context, piece = self._context.copy(), None
+        context, number = self._context.copy(), next(self._numbers)
         if self._load is not None:
-            piece = Work(self._load)
+            piece = self._works[number] = Work(self._load)
             context.run(active_work.set, piece)
-        task = kept(asyncio.get_running_loop().create_task(work, name=unit.label, context=context))
-        self._units[task] = unit
-        if piece is not None:
-            self._works[task] = piece
-        task.add_done_callback(self._ended, context=self._context)
+        working = self._worked(number, unit, work)
+        task = kept(asyncio.get_running_loop().create_task(working, name=unit.label, context=context))
+        self._at_work[number] = task, unit
 
     async def dismiss(self, patience: float) -> list[Unit]:
         """Cancel what still works and wait for it, but not longer than `patience` seconds; the units that stay at work."""
-        if self._units:
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)  # the last of them is about to end
-        if self._units:
+        if self._at_work:
             with suppress(asyncio.CancelledError):  # it is to be over now
-                await guests.dismiss(list(self._units), patience)
-            for work in self._works.values():  # nothing waits for those that are left behind
-                work.end()
+                await guests.dismiss([task for task, _ in self._at_work.values()], patience)
+            for piece in self._works.values():  # nothing waits for those that are left behind
+                piece.end()
         self._on_error = _ignored
-        return list(self._units.values())
+        return [unit for task, unit in self._at_work.values() if not task.done()]
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._units[task]
-        if self._works:
-            self._works.pop(task).end()
-        if not task.cancelled() and (error := task.exception()) is not None:
+    async def _worked(self, number: int, unit: Unit, work: Callable[[Unit], Coroutine[Any, Any, None]]) -> None:
+        # Not by a callback of the task's, which would take another turn of the loop.
+        try:
+            await work(unit)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
             self._on_error(error)
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                raise
+        finally:
+            del self._at_work[number]
+            if self._works:
+                self._works.pop(number).end()
 
 
 def _ignored(error: BaseException) -> None:

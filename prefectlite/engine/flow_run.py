@@ -211,7 +211,7 @@ class FlowRunExecution:
             while (lane.ready or lane.returning) and begun < AT_ONCE and not self.is_stopping():
                 if (unit := lane.take()) is None:
                     break
-                self._crew.begin(unit, self._run_to_end(unit))
+                self._crew.begin(unit, self._run_to_end)
                 begun += 1
         if begun == AT_ONCE and not self._fill_due:
             self._fill_due = True
@@ -224,16 +224,16 @@ class FlowRunExecution:
     def _pass_by(self, unit: Unit) -> bool:
         """Whether `unit` needs no place to run in: its end is known, or it only turns into children."""
         if self._recorded.is_elsewhere(unit):
-            self._crew.begin(unit, self._fetch(unit))
+            self._crew.begin(unit, self._fetch)
         elif self._recorded.restore(unit):
             self._progress.settle(unit)
         elif unit.node.task.is_constant:
             unit.state = Success("Auto-generated constant value", unit.node.task.value)
             self._progress.settle(unit)
         elif unit.start is not None and unit.start.is_finished() and not isinstance(unit.start, Cached | Mapped):
-            self._crew.begin(unit, self._enter_given(unit, unit.start))
+            self._crew.begin(unit, self._enter_given)
         elif unit.node.is_mapped and unit.index < 0:
-            self._crew.begin(unit, self._expand(unit))
+            self._crew.begin(unit, self._expand)
         else:
             return False
         return True
@@ -242,7 +242,8 @@ class FlowRunExecution:
         await self._recorded.fetch(unit, self.results)
         self._awake([unit])
 
-    async def _enter_given(self, unit: Unit, state: State) -> None:
+    async def _enter_given(self, unit: Unit) -> None:
+        state: Any = unit.start
         await commit(self, unit, state, self.caller.outcomes.record(unit, state.result) if state.is_successful() else None)
         self._progress.settle(unit)
 

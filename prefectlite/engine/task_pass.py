@@ -26,7 +26,6 @@ from prefectlite.engine.run_logs import is_heard, stdout_logged, task_begun, tas
 from prefectlite.engine.run_values import task_values
 from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
-from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
@@ -42,12 +41,13 @@ from prefectlite.states import (
     Running,
     Skipped,
     State,
+    Success,
     TriggerFailed,
 )
 from prefectlite.triggers import all_successful
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
-_NO_CAPTURE = nullcontext()
+_NO_CAPTURE, _PLAIN = nullcontext(), {Success}
 
 
 class TaskPass:
@@ -125,7 +125,8 @@ class TaskPass:
     async def _through(self, state: State) -> State:
         task = self._task
         self._check_ready(state)
-        if task.skip_on_upstream_skip and any_skipped(self._upstream.values()):
+        all_well = _PLAIN.issuperset(map(type, self._upstream.values()))  # as nearly always
+        if not all_well and task.skip_on_upstream_skip and any_skipped(self._upstream.values()):
             await self._end(state, Skipped(SKIP_MESSAGE))
         self._arguments = inputs(self._unit, self._upstream)
         if task.task_run_name is not None:
@@ -134,7 +135,7 @@ class TaskPass:
             state = await self._step(state, self._target_hit)
         elif task.cache_for is not None or state.is_cached():
             state = await self._step(state, self._cache_hit)
-        if self._upstream or task.trigger is not all_successful:
+        if not all_well or task.trigger is not all_successful:
             await self._check_trigger(state)
         if not state.is_pending():
             raise EndRun(state)
@@ -241,9 +242,8 @@ class TaskPass:
     async def _called(self, running: State) -> State:
         execution = self._execution
         with stdout_logged() if self._task.log_stdout else _NO_CAPTURE:
-            call = Call(
-                self._unit, self._arguments, self._values, execution.graph.result, execution.is_stopping, self._thread()
-            )
+            thread = execution.own_thread() if self._task.thread == "flow" else None
+            call = Call(self._unit, self._arguments, self._values, execution.graph.result, execution.is_stopping, thread)
             self._outcome = await execution.caller.call(call)
         state = self._outcome.state
         if isinstance(state, Looped) and state.message is None:
@@ -257,9 +257,6 @@ class TaskPass:
         if self._outcome.ends:
             raise EndRun(state)
         return state
-
-    def _thread(self) -> OwnThread | None:
-        return self._execution.own_thread() if self._task.thread == "flow" else None
 
     async def _retried(self, state: State) -> State:
         task = self._task
