@@ -64,6 +64,7 @@ class FlowRunExecution:
         self._progress = Progress(self.units, self._awake)
         self._main: asyncio.Task[Any] | None = None
         self._stop_reason: str | None = None
+        self._interrupted: list[Unit] = []  # stopped without a trace
 
     # -- from outside ---------------------------------------------------------------------------------------------------
 
@@ -188,14 +189,8 @@ class FlowRunExecution:
 
     def _begin(self) -> None:
         for unit in self.units.values():
-            unit.start = self._start_of(unit)
+            unit.start = self.options.start_of(unit.node)
         self._progress.begin()
-
-    def _start_of(self, unit: Unit) -> State | None:
-        given = self.options.task_states.get(unit.node.task)
-        if given is None or (unit.node.is_resource and given.is_finished() and not given.is_cached()):
-            return None
-        return given if self.single_pass or not given.is_running() else Pending(given.message, context=given.context)
 
     def _awake(self, units: Iterable[Unit]) -> None:
         """Go on with units that wait for nothing any more."""
@@ -268,6 +263,8 @@ class FlowRunExecution:
             task.uncancel()
         if own or self._stop_reason in ("cancel", "error"):
             await self._commit_end(unit, Failed("The task cancelled itself") if own else Cancelled("Task run was cancelled"))
+        else:
+            self._interrupted.append(unit)
         return own
 
     async def _commit_end(self, unit: Unit, state: State) -> None:
@@ -275,8 +272,11 @@ class FlowRunExecution:
             await commit(self, unit, state)
 
     async def _dismiss(self) -> None:
-        for unit in await self._crew.dismiss(self._patience):
-            if self._stop_reason in ("cancel", "error"):
+        staying = await self._crew.dismiss(self._patience)
+        if self._stop_reason in ("cancel", "error"):
+            for unit in self._interrupted:  # before it was to be cancelled
+                await self._commit_end(unit, Cancelled("Task run was cancelled"))
+            for unit in staying:
                 await self._commit_end(unit, Cancelled("Task run was cancelled; its code did not end and was left behind"))
 
     async def _expand(self, unit: Unit) -> None:

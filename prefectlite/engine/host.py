@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from prefectlite.clock import active_clock
 from prefectlite.contexts import active_log, enter_values
@@ -19,13 +20,20 @@ from prefectlite.engine.surroundings import Surroundings
 from prefectlite.errors import RunInterrupted, StoreError, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
-from prefectlite.records import FlowRunRow, StateRecord, record_state
+from prefectlite.records import FlowRunRow, StateRecord, TaskRunRow, record_state
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.shown import told
 from prefectlite.states import Cancelled, Failed, Running, Scheduled, State
 
 _NOT_RUN = "Flow run was cancelled before it ran"
 _logger = logging.getLogger("prefectlite.FlowRunner")
+
+
+class _Claim(NamedTuple):
+    """The lease on a run, and what earlier executions of it left in the record."""
+
+    lease: int
+    recorded: Sequence[TaskRunRow]
 
 
 class Host:
@@ -58,16 +66,16 @@ class Host:
         process executes the run. Cancelled without `cancel()` being called, it leaves the run in the record to be taken up
         again.
         """
-        lease = await self._claim(run, takeover_from)
-        if lease is None:
+        claim = await self._claim(run, takeover_from)
+        if claim is None:
             return Cancelled(_NOT_RUN, {})
+        lease, recorded = claim
         around = self._around
         values = run_values(graph, run, parameters, context, around.clock)
         values["checkpointing"], values["config"] = around.settings.checkpointing, around.settings
         active_log.set(LogSink(around.run_log, around.clock, run.id))
         active_clock.set(around.clock)
         enter_values(values)
-        recorded = await around.reader.task_runs(run.id) if run.version > 1 else []
         request = RunRequest(run.id, graph, task_ids, lease, values, options, recorded)
         state, raised = await self._execute(request)
         await around.run_log.drain()
@@ -116,18 +124,21 @@ class Host:
         self._around.caller.close()
         self._around.watchdog.close()
 
-    async def _claim(self, run: FlowRunRow, takeover_from: str | None) -> int | None:
-        """The lease with which `run` may be executed, now Running; None where it was cancelled before."""
+    async def _claim(self, run: FlowRunRow, takeover_from: str | None) -> _Claim | None:
+        """The right to execute `run`, now Running; None where it was cancelled before."""
         if run.id in self._claimed or (takeover_from is None and run.id in self._executions):
             raise TransitionRefused(f"flow run {run.id} is executed by this process already")
         self._claimed[run.id] = None
+        try:
+            return await self._claim_here(run, takeover_from)
+        finally:
+            del self._claimed[run.id]
+
+    async def _claim_here(self, run: FlowRunRow, takeover_from: str | None) -> _Claim | None:
         proposal = FlowRunProposal(
             run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from
         )
-        try:
-            verdict = await self._around.orchestrator.propose(proposal)
-        finally:
-            order = self._claimed.pop(run.id)
+        verdict = await self._around.orchestrator.propose(proposal)
         if isinstance(verdict, Refuse):
             raise TransitionRefused(verdict.reason)
         if (former := self._executions.get(run.id)) is not None:
@@ -138,12 +149,13 @@ class Host:
             return None
         if not isinstance(verdict, Accept) or verdict.lease is None:
             return None
-        if order is Order.CANCEL:
-            await self._finish(run.id, verdict.lease, Cancelled(_NOT_RUN))
+        recorded = await self._around.reader.task_runs(run.id) if run.version > 1 else []
+        if self._claimed[run.id] is Order.CANCEL:
+            await self._end_interrupted(run.id, verdict.lease)
             return None
         if self._interrupted:
             raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
-        return verdict.lease
+        return _Claim(verdict.lease, recorded)
 
     async def _execute(self, request: RunRequest) -> tuple[State, BaseException | None]:
         """The final state, and the exception that is wanted outside (`raise_on_exception`)."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from prefectlite.engine.plan import Node
 from prefectlite.language.executor import Executor
 from prefectlite.language.graph import Graph
 from prefectlite.language.task import Task
 from prefectlite.records import TaskRunRow
-from prefectlite.states import State
+from prefectlite.states import Pending, State
 
 
 class RunOptions(msgspec.Struct, frozen=True):
@@ -25,6 +26,13 @@ class RunOptions(msgspec.Struct, frozen=True):
     single_pass: bool = False  # wait for nothing: neither for retries nor for pauses
     state: State | None = None  # in which the flow run begins, where that is not simply Scheduled
     flow_handlers: Sequence[Callable[..., Any]] = ()  # state handlers beside those of the flow
+
+    def start_of(self, node: Node) -> State | None:
+        """The state in which a task begins, where that is not simply Pending."""
+        given = self.task_states.get(node.task)
+        if given is None or (node.is_resource and given.is_finished() and not given.is_cached()):
+            return None
+        return given if self.single_pass or not given.is_running() else Pending(given.message, context=given.context)
 
 
 class RunRequest(msgspec.Struct, frozen=True):

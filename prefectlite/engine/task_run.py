@@ -10,7 +10,7 @@ from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
-from prefectlite.rules.proposals import TaskRunProposal, Verdict
+from prefectlite.rules.proposals import Refuse, TaskRunProposal, Verdict
 from prefectlite.shown import told
 from prefectlite.states import Cancelled, Failed, Paused, Pending, State
 from prefectlite.workload import idle
@@ -81,12 +81,16 @@ async def commit(
     """Propose `state` and return when it is committed; the unit is in it then. A large result is safe before."""
     if result is not None and execution.results.is_large(result):
         result = await execution.results.put_away(unit, result)
-    answer = execution.orchestrator.propose(proposal(execution, unit, state, result, name, cache_key))
-    try:
-        verdict = await answer
-    except asyncio.CancelledError:  # it is decided all the same, and whoever goes on has to know
-        _enter(execution, unit, state, await answer)
-        raise
+    while True:
+        answer = execution.orchestrator.propose(proposal(execution, unit, state, result, name, cache_key))
+        try:
+            verdict = await answer
+        except asyncio.CancelledError:  # it is decided all the same, and whoever goes on has to know
+            _enter(execution, unit, state, await answer)
+            raise
+        if not isinstance(verdict, Refuse) or verdict.code != "VERSION_CONFLICT" or verdict.version is None:
+            break
+        unit.version = verdict.version  # somebody else has set a state of it, who does not execute it: what is done counts
     _enter(execution, unit, state, verdict)
 
 

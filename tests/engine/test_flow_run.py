@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from prefectlite import Flow, FlowRun, Parameter, Runtime, Task, context, signals, task, triggers, unmapped
-from prefectlite.states import Failed, Mapped, Pending, Skipped, Success, TimedOut, TriggerFailed
+from prefectlite.states import Failed, Mapped, Pending, Running, Skipped, Success, TimedOut, TriggerFailed
 from tests.conftest import HeldClock
 
 pytestmark = pytest.mark.asyncio
@@ -597,3 +597,23 @@ async def test_a_run_ended_by_hand_stops(runtime: Runtime) -> None:
     await waiting
     assert run.state.name == "Failed"
     assert run.message == "enough"
+
+
+async def test_a_state_that_somebody_sets_of_a_task_that_runs_does_not_end_its_run(database_url: str) -> None:
+    async with Runtime(database_url=database_url, agent=False) as runtime:
+        assert runtime.session is not None
+        client = runtime.session.client
+
+        @task
+        async def moved() -> int:
+            await asyncio.sleep(0.1)  # until the record knows that it runs
+            await client.set_task_run_state(context.task_run_id, Running("By hand"))
+            return 1
+
+        with Flow("moved") as flow:
+            only = moved()
+        async with asyncio.timeout(20):
+            run = await flow.run()
+        assert (run.is_successful(), run[only]) == (True, 1)
+        found = await runtime.session.database.read("SELECT state, version FROM task_run")
+        assert found == [("Success", 3)]
