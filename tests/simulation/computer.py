@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from prefectlite.engine.surroundings import Surroundings
+from prefectlite.errors import StoreUnavailable
 from prefectlite.ids import new_id
 from prefectlite.kept import kept
 from prefectlite.live.bus import Bus
@@ -213,6 +214,8 @@ class Computer(Machine):
         return 0.0005 + dice.random() * 0.002
 
     def arrived(self, method: str, fault: Fault | None) -> None:
+        if self.is_dead and not self.world.is_server:
+            raise StoreUnavailable("simulated: who is dead writes no more to a file")
         if fault is not None:
             self.world.tell(f"{self.name} {method}: {fault.name}")
         if method == "write" and self.world.loop.dice.random() < self.world.crash_rate:
