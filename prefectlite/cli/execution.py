@@ -25,6 +25,10 @@ from prefectlite.settings import Settings
 from prefectlite.states import State
 
 
+#: News shown in one turn of the loop, which the run needs, too.
+_AT_ONCE = 50
+
+
 class Begun(NamedTuple):
     """A run that is in the record and is to be executed here; `parameters` None for the recorded ones."""
 
@@ -92,7 +96,11 @@ def _stop(session: Session, run_id: str) -> None:
 
 
 async def _follow(subscription: Subscription, session: Session, view: RunView, display: Display) -> None:
+    count = 0
     async for event in subscription:
+        count += 1
+        if not count % _AT_ONCE:
+            await asyncio.sleep(0)
         if subscription.take_lagged():
             await view.read_again(session.database)
         if isinstance(event, StateChange):
