@@ -24,7 +24,6 @@ from prefectlite.session import Session
 from prefectlite.settings import Settings
 from prefectlite.states import State
 
-
 #: News shown in one turn of the loop, which the run needs, too.
 _AT_ONCE = 50
 
