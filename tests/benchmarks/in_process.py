@@ -66,11 +66,11 @@ def _layers(no_op: Any) -> Flow:
     return flow
 
 
-async def _seconds(flow: Flow) -> float:
-    """The seconds of a run in a session that is open already, the better of two."""
+async def seconds_of(flow: Flow, database_url: str | None = None, runs: int = 2) -> float:
+    """The seconds of a run in a session that is open already, the best of so many."""
     best = float("inf")
-    async with Runtime(agent=False):
-        for _ in range(2):
+    async with Runtime(database_url=database_url, agent=False):
+        for _ in range(runs):
             with timed() as watch:
                 run = await flow.run()
             run.raise_for_state()
@@ -95,7 +95,7 @@ def chain(directory: Path) -> list[Figure]:
         by_hand_us = watch.per(CHAIN)
         figures = []
         for kind, no_op in (("async", async_no_op), ("plain", plain_no_op)):
-            cost = await _seconds(_chain(no_op)) / CHAIN * 1e6
+            cost = await seconds_of(_chain(no_op)) / CHAIN * 1e6
             bar = "≤ 600 µs" if kind == "async" else ""
             comparison = f"{times(cost, by_hand_us, 'by hand')}, {times(cost, bare, 'bare asyncio')}"
             figures.append(Figure(f"chain of {CHAIN:,}, {kind}, per task", cost, "µs", bar, comparison))
@@ -111,8 +111,8 @@ def fan_out(directory: Path) -> list[Figure]:
         with timed() as watch:
             await by_hand.recorded(async_no_op.run, FAN, directory / "by_hand_fan.sqlite", by_hand.GROUP)
         by_hand_us = watch.per(FAN)
-        cost = await _seconds(_fan(async_no_op)) / FAN * 1e6
-        plain = await _seconds(_fan(plain_no_op)) / FAN * 1e6
+        cost = await seconds_of(_fan(async_no_op)) / FAN * 1e6
+        plain = await seconds_of(_fan(plain_no_op)) / FAN * 1e6
         comparison = f"{times(cost, by_hand_us, 'by hand')}, {times(cost, bare, 'bare asyncio')}"
         return [
             Figure(f"fan-out of {FAN:,}, async, per task", cost, "µs", "≤ 150 µs", comparison),
@@ -140,10 +140,10 @@ def handlers(directory: Path) -> list[Figure]:
     """A fan-out whose tasks have three state handlers each, which see two changes of state."""
 
     async def measure() -> list[Figure]:
-        bare = await _seconds(_fan(async_no_op, HANDLED)) / HANDLED * 1e6
+        bare = await seconds_of(_fan(async_no_op, HANDLED)) / HANDLED * 1e6
         figures = []
         for kind, handler in (("plain", _seen), ("async", _awaited)):
-            cost = await _seconds(_fan(async_no_op.copy(state_handlers=[handler] * 3), HANDLED)) / HANDLED * 1e6
+            cost = await seconds_of(_fan(async_no_op.copy(state_handlers=[handler] * 3), HANDLED)) / HANDLED * 1e6
             name = f"fan-out of {HANDLED:,} with three {kind} state handlers, per task"
             figures.append(Figure(name, cost, "µs", "", times(cost, bare, "without them")))
         return figures
@@ -160,8 +160,8 @@ def mapped_depth(directory: Path) -> list[Figure]:
             for _ in range(3):
                 values = async_no_op.map(values)
             count(values)
-        cost = await _seconds(flow) / LEVEL / 3 * 1e6
-        wide = await _seconds(_fan(async_no_op, LEVEL)) / LEVEL * 1e6
+        cost = await seconds_of(flow) / LEVEL / 3 * 1e6
+        wide = await seconds_of(_fan(async_no_op, LEVEL)) / LEVEL * 1e6
         return [Figure(f"mapped depth 3, {LEVEL:,} wide, async, per child", cost, "µs", "", times(cost, wide, "depth 1"))]
 
     return asyncio.run(measure())
@@ -174,7 +174,7 @@ def layers(directory: Path) -> list[Figure]:
         bare = await _bare(lambda: by_hand.bare_layers(async_no_op.run, LAYERS, WIDTH)) / total * 1e6
         figures = []
         for kind, no_op in (("async", async_no_op), ("plain", plain_no_op)):
-            cost = await _seconds(_layers(no_op)) / total * 1e6
+            cost = await seconds_of(_layers(no_op)) / total * 1e6
             comparison = times(cost, bare, "bare asyncio")
             figures.append(Figure(f"layers {LAYERS} × {WIDTH}, {kind}, per task", cost, "µs", "", comparison))
         return figures
@@ -186,12 +186,12 @@ def sleeps(directory: Path) -> list[Figure]:
     async def measure() -> list[Figure]:
         with timed() as bare:
             await by_hand.bare_fan_out(async_second.run, FAN)
-        seconds = await _seconds(_fan(async_second))
+        seconds = await seconds_of(_fan(async_second))
         comparison = times(seconds, bare.seconds, "bare asyncio")
         with timed() as executor, ThreadPoolExecutor(THREADS) as pool:
             loop = asyncio.get_running_loop()
             await asyncio.gather(*(loop.run_in_executor(pool, plain_second.run, n) for n in range(2 * THREADS)))
-        plain = await _seconds(_fan(plain_second, 2 * THREADS))
+        plain = await seconds_of(_fan(plain_second, 2 * THREADS))
         return [
             Figure(f"{FAN:,} async tasks that sleep 1 s", seconds, "s", "≤ 3 s", comparison),
             Figure(

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prefectlite import Flow, Runtime
 from prefectlite.ids import new_id
 from prefectlite.records import record_state
 from prefectlite.repository.sqlite_schema import make_schema
@@ -23,7 +22,7 @@ from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
 from prefectlite.states import Running, State, Success
 from tests.benchmarks.figures import Figure, timed, times
-from tests.benchmarks.in_process import CHAIN, FAN, _chain, _fan, async_no_op
+from tests.benchmarks.in_process import CHAIN, FAN, _chain, _fan, async_no_op, seconds_of
 from tests.postgres_server import PostgresServer
 
 _OF_A_RUN = {
@@ -114,20 +113,10 @@ def _executemany(rows: dict[str, list[tuple[Any, ...]]], file: Path) -> float:
 def on_postgres(directory: Path) -> list[Figure]:
     """Chain and fan-out, recorded in PostgreSQL on this machine."""
 
-    async def measure(url: str, flow: Flow) -> float:
-        best = float("inf")
-        async with Runtime(database_url=url, agent=False):
-            for _ in range(3):
-                with timed() as watch:
-                    run = await flow.run()
-                run.raise_for_state()
-                best = min(best, watch.seconds)
-        return best * 1e6
-
     with PostgresServer() as server:
         url = server.url_of(server.new_database())
-        chain = asyncio.run(measure(url, _chain(async_no_op))) / CHAIN
-        fan = asyncio.run(measure(url, _fan(async_no_op))) / FAN
+        chain = asyncio.run(seconds_of(_chain(async_no_op), url, 3)) / CHAIN * 1e6
+        fan = asyncio.run(seconds_of(_fan(async_no_op), url, 3)) / FAN * 1e6
     return [
         Figure(f"chain of {CHAIN:,}, async, per task, PostgreSQL", chain, "µs", "≤ 1,500 µs"),
         Figure(f"fan-out of {FAN:,}, async, per task, PostgreSQL", fan, "µs", "≤ 250 µs"),
