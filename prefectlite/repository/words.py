@@ -7,11 +7,17 @@ word its beginning does. Databases cut only plain ASCII text into words: of all 
 from __future__ import annotations
 
 import re
-import unicodedata
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from prefectlite.errors import BadRequest
+from prefectlite.lazily import lazily
+
+if TYPE_CHECKING:
+    import unicodedata as unicodedata
+else:
+    unicodedata = lazily("unicodedata")
 
 #: So many characters of a word count: PostgreSQL refuses words of more than 2,046 bytes.
 LONGEST_WORD = 255
@@ -19,7 +25,7 @@ MOST_WORDS = 100
 MOST_CHARACTERS = 1_000
 # Written without spaces: cut into characters, a phrase of them is found wherever it stands.
 _SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_SINGLE}]|[^\W_{_SINGLE}]+")
+_WORD = rf"[{_SINGLE}]|[^\W_{_SINGLE}]+"  # compiled when the first text is looked at: that takes milliseconds
 _TOO_LONG = re.compile(rf"[0-9A-Za-z]{{{LONGEST_WORD + 1}}}")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # would be a part of the word after it
 _TERM = re.compile(r'"([^"]*)"?|([^"\s]+)')
@@ -37,7 +43,7 @@ def words(text: str) -> list[str]:
     plain = _COLOUR.sub(" ", text) if "\x1b" in text else text
     if not plain.isascii():
         plain = unicodedata.normalize("NFC", plain)
-    return [word[:LONGEST_WORD] for word in _WORD.findall(plain.casefold())]
+    return [word[:LONGEST_WORD] for word in re.findall(_WORD, plain.casefold())]
 
 
 def indexed(message: str) -> str | None:
