@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from prefectlite.clock import sleep_until
+from prefectlite.engine.recorded import Recorded
 from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
@@ -39,7 +40,7 @@ async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
             state = Failed(f"Task '{unit.label}' was left in state {state.name}, in which it does not go on by itself")
         if state is not entered or unit.state is None or execution.single_pass:  # a given state may be the end already
             await commit(execution, unit, state, one.record_of(state), one.name, one.cache_key)
-        if state.is_finished() or execution.single_pass:
+        if state.is_finished() or execution.single_pass or (unit.state is not None and unit.state.is_finished()):
             return
         state = await _due(execution, unit, state)
 
@@ -88,10 +89,26 @@ async def commit(
         except asyncio.CancelledError:  # it is decided all the same, and whoever goes on has to know
             _enter(execution, unit, state, await answer)
             raise
-        if not isinstance(verdict, Refuse) or verdict.code != "VERSION_CONFLICT" or verdict.version is None:
+        if not isinstance(verdict, Refuse) or verdict.version is None or execution.is_stopping():
             break
-        unit.version = verdict.version  # somebody else has set a state of it, who does not execute it: what is done counts
+        # Somebody else has set a state of it, who does not execute it.
+        if verdict.code == "FINISHED" and await _has_ended(execution, unit):
+            return
+        if verdict.code not in ("FINISHED", "VERSION_CONFLICT"):
+            break
+        unit.version = verdict.version  # what is done counts
     _enter(execution, unit, state, verdict)
+
+
+async def _has_ended(execution: FlowRunExecution, unit: Unit) -> bool:
+    """Whether the record holds a final state of `unit` that can be gone on with; it is in that state then."""
+    recorded = Recorded(await execution.reader.task_runs(execution.flow_run_id))
+    if recorded.is_elsewhere(unit):
+        await recorded.fetch(unit, execution.results)
+    if recorded.restore(unit):
+        return True
+    unit.restart = True
+    return False
 
 
 def _enter(execution: FlowRunExecution, unit: Unit, state: State, verdict: Verdict) -> None:

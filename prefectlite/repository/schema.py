@@ -58,7 +58,8 @@ def missing(applied: Sequence[Row], place: str) -> list[Migration]:
     for migration in known:
         if digests.get(migration.number, migration.digest) != migration.digest:
             raise StoreError(
-                f"The database {place} was made with another text of migration {migration.number} ({migration.name})"
+                f"The database {place} was made with another text of migration {migration.number} ({migration.name}):"
+                " use the prefectlite that made it, or another database"
             )
     return [migration for migration in known if migration.number not in digests]
 

@@ -617,3 +617,36 @@ async def test_a_state_that_somebody_sets_of_a_task_that_runs_does_not_end_its_r
         assert (run.is_successful(), run[only]) == (True, 1)
         found = await runtime.session.database.read("SELECT state, version FROM task_run")
         assert found == [("Success", 3)]
+
+
+async def test_a_final_state_that_somebody_sets_of_a_task_that_runs_is_how_it_ended(database_url: str) -> None:
+    async with Runtime(database_url=database_url, agent=False) as runtime:
+        assert runtime.session is not None
+        client = runtime.session.client
+
+        @task
+        async def given_up(state: Success | Failed) -> int:
+            await asyncio.sleep(0.1)  # until the record knows that it runs
+            await client.set_task_run_state(context.task_run_id, state)
+            return 1
+
+        @task(max_retries=1, retry_delay=timedelta(hours=1))
+        async def retried() -> None:
+            await asyncio.sleep(0.1)
+            await client.set_task_run_state(context.task_run_id, Success("By hand"))
+            raise ValueError("it would wait for an hour")
+
+        @task(trigger=triggers.all_finished)
+        async def after(value: object) -> object:
+            return value
+
+        with Flow("ended by hand") as flow:
+            good, bad, again = given_up(Success("By hand")), given_up(Failed("By hand")), retried()
+            after_good, after_bad = after(good), after(bad)
+        async with asyncio.timeout(20):
+            run = await flow.run()
+        assert run.is_successful()  # its last tasks did as they were told
+        assert [run.result[task].message for task in (good, bad, again)] == ["By hand"] * 3
+        assert (run[after_good], run.result[after_bad].is_successful()) == (None, True)
+        rows = await runtime.session.database.read("SELECT DISTINCT state FROM task_run ORDER BY state")
+        assert rows == [("Failed",), ("Success",)]
