@@ -30,6 +30,8 @@ class StateRecord(msgspec.Struct, frozen=True, gc=False):
         return self.name in states.FINISHED
 
 
+#: The member of a state's details, the first one, that holds the document which a client of Prefect's server has sent.
+SENT = "serialized_state"
 #: How the encodings end of values that lie in the result store: `data` is the name there.
 ELSEWHERE = "@file"
 
@@ -114,6 +116,13 @@ def record_state(state: State, state_id: str, now: int) -> StateRecord:
         details["context"] = state.context
     text = _details(details) if details else None
     return StateRecord(state_id, cls.__name__, now, _text(state.message), to_micros(start) if start else None, text)
+
+
+def sent_state(state: State, sent: dict[str, Any], state_id: str, now: int) -> StateRecord:
+    """The record of `state`, which a client of Prefect's server described by the document `sent`: that is kept as it is."""
+    record = record_state(state, state_id, now)
+    details = {SENT: sent, **(msgspec.json.decode(record.details) if record.details else {})}
+    return msgspec.structs.replace(record, details=msgspec.json.encode(details).decode())
 
 
 def restore_state(record: StateRecord) -> State:

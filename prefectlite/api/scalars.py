@@ -15,7 +15,7 @@ from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode
 from graphql.utilities import value_from_ast_untyped
 
 from prefectlite.ids import is_id
-from prefectlite.repository.tables import Kind
+from prefectlite.repository.table import Kind
 
 _DURATION = re.compile(r"(-?)(\d{1,9}):([0-5]\d):([0-5]\d)(?:\.(\d{1,6}))?")
 

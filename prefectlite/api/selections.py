@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -23,15 +24,19 @@ from prefectlite.repository.selection import (
     Column,
     Constant,
     Count,
+    Counted,
     Field,
     Group,
     Order,
     Related,
     Root,
     Selection,
+    Summary,
     TaskRunCounts,
 )
-from prefectlite.repository.tables import TABLES, Table
+from prefectlite.repository.selection import Nodes as RowNodes
+from prefectlite.repository.table import Table
+from prefectlite.repository.tables import TABLES
 from prefectlite.version import __version__
 
 Nodes = list[FieldNode]
@@ -131,14 +136,17 @@ def _table_of(field: str) -> Table | None:
     return TABLES.get(field) or TABLES.get(field.removesuffix(_AGGREGATE)) or TABLES.get(field.removesuffix(_BY_KEY))
 
 
-def _selection(asked: Asked, table: Table, nodes: Nodes, arguments: dict[str, Any]) -> Selection:
+def _selection(
+    asked: Asked, table: Table, nodes: Nodes, arguments: dict[str, Any], fields: Mapping[str, Field] | None = None
+) -> Selection:
     return Selection(
         table.name,
-        _columns(asked, table, nodes),
+        _columns(asked, table, nodes) if fields is None else fields,
         arguments.get("where"),
         _order(asked, nodes[0]),
         arguments.get("limit"),
         arguments.get("offset"),
+        distinct_on=_names(arguments.get("distinct_on")),
     )
 
 
@@ -150,7 +158,7 @@ def _field(asked: Asked, table: Table, nodes: Nodes) -> Field:
     name = nodes[0].name.value
     if name == "__typename":
         return _constant(table.name)
-    if name in table.columns:
+    if table.kind(name):
         return Column(name)
     arguments = asked.arguments(table.name, nodes[0])
     if name in table.relations:
@@ -162,16 +170,37 @@ def _field(asked: Asked, table: Table, nodes: Nodes) -> Field:
 
 def _aggregate(asked: Asked, table: Table, nodes: Nodes, arguments: dict[str, Any]) -> Aggregate:
     outer = f"{table.name}_aggregate"
-    fields: dict[str, Count | Constant | Group] = {}
+    fields: dict[str, Counted] = {}
     for key, found in asked.fields(outer, nodes).items():
-        if found[0].name.value == "__typename":
+        name = found[0].name.value
+        if name == "__typename":
             fields[key] = _constant(outer)
-            continue
-        inner = asked.fields(f"{outer}_fields", found)
-        fields[key] = Group(
-            {k: _constant(f"{outer}_fields") if f[0].name.value == "__typename" else Count() for k, f in inner.items()}
-        )
-    return Aggregate(table.name, fields, arguments.get("where"))
+        elif name == "nodes":
+            fields[key] = RowNodes(_columns(asked, table, found))
+        else:
+            fields[key] = Group({k: _counted(asked, table, f) for k, f in asked.fields(f"{outer}_fields", found).items()})
+    return Aggregate(_selection(asked, table, nodes, arguments, fields={}), fields)
+
+
+def _counted(asked: Asked, table: Table, nodes: Nodes) -> Counted:
+    name = nodes[0].name.value
+    if name == "__typename":
+        return _constant(f"{table.name}_aggregate_fields")
+    if name == "count":
+        arguments = asked.arguments(f"{table.name}_aggregate_fields", nodes[0])
+        return Count(_names(arguments.get("columns")), bool(arguments.get("distinct")))
+    type_name = f"{table.name}_{name}_fields"
+    fields = asked.fields(type_name, nodes)
+    return Group(
+        {
+            key: _constant(type_name) if f[0].name.value == "__typename" else Summary(name, f[0].name.value)
+            for key, f in fields.items()
+        }
+    )
+
+
+def _names(columns: Any) -> list[str]:
+    return [column.value if isinstance(column, Enum) else column for column in columns or ()]
 
 
 def _order(asked: Asked, node: FieldNode) -> list[Order]:

@@ -9,21 +9,28 @@ import graphene
 from graphql import GraphQLResolveInfo
 
 from prefectlite.api.scalars import BY_KIND, bigint
-from prefectlite.repository.select import DIRECTIONS
-from prefectlite.repository.tables import TABLES, Kind, Table
+from prefectlite.repository.picking import DIRECTIONS
+from prefectlite.repository.table import Kind, Table
+from prefectlite.repository.tables import TABLES
 from prefectlite.repository.where import OPERATORS
 
 #: The columns that may be null; all others never are. A test holds this against the migrations.
 NULLABLE: dict[str, frozenset[str]] = {
+    "tenant": frozenset(),
     "project": frozenset({"description", "retention_days", "log_retention_days"}),
     "flow_group": frozenset({"description", "labels", "schedule", "run_config"}),
-    "flow": frozenset({"project_id", "description", "storage"}),
-    "task": frozenset({"retry_delay", "timeout"}),
+    "flow": frozenset({"project_id", "description", "environment", "run_config", "schedule", "storage"}),
+    "task": frozenset({"description", "retry_delay", "timeout", "cache_key"}),
     "edge": frozenset({"key"}),
     "flow_run": frozenset(
-        {"idempotency_key", "agent_id", "start_time", "end_time", "state_message", "state_start_time", "state_details"}
+        {
+            *("run_config", "idempotency_key", "agent_id", "heartbeat", "start_time", "end_time"),
+            *("state_message", "state_start_time", "state_details"),
+        }
     ),
-    "task_run": frozenset({"name", "start_time", "end_time", "state_message", "state_start_time", "state_details"}),
+    "task_run": frozenset(
+        {"name", "cache_key", "start_time", "end_time", "state_message", "state_start_time", "state_details"}
+    ),
     "flow_run_state": frozenset({"message", "start_time", "details"}),
     "task_run_state": frozenset({"message", "start_time", "details"}),
     "log": frozenset({"task_run_id"}),
@@ -32,7 +39,7 @@ NULLABLE: dict[str, frozenset[str]] = {
     "agent_config": frozenset(),
     "key_value": frozenset(),
     "concurrency_limit": frozenset(),
-    "cloud_hook": frozenset({"version_group_id", "name"}),
+    "cloud_hook": frozenset({"flow_group_id", "name"}),
 }
 
 
@@ -60,28 +67,29 @@ def listed(of: Any) -> Any:
     return graphene.List(graphene.NonNull(of))
 
 
-def rows_field(table: str, **options: Any) -> graphene.Field:
-    """A field that gives rows of `table`, with the arguments that pick, order and page them."""
+def rows_field(table: str, type_: Any = None, **options: Any) -> graphene.Field:
+    """A field that gives rows of `table`, or `type_` of them, with the arguments that pick, order and page them."""
     return graphene.Field(
-        graphene.NonNull(listed(lambda: ROWS[table])),
+        type_ or graphene.NonNull(listed(lambda: ROWS[table])),
         where=graphene.Argument(lambda: CONDITIONS[table]),
         order_by=graphene.Argument(listed(lambda: ORDERS[table])),
         limit=graphene.Int(),
         offset=graphene.Int(),
+        distinct_on=graphene.Argument(listed(lambda: COLUMNS[table])),
         **options,
     )
 
 
 def aggregate_field(table: str, **options: Any) -> graphene.Field:
     """A field that gives counts over rows of `table`."""
-    return graphene.Field(
-        graphene.NonNull(lambda: AGGREGATES[table]), where=graphene.Argument(lambda: CONDITIONS[table]), **options
-    )
+    return rows_field(table, type_=graphene.NonNull(lambda: AGGREGATES[table]), **options)
 
 
 def scalar_of(table: Table, column: str) -> type[graphene.Scalar]:
     """The scalar of a column: that of its kind, but 64 bits for the sequence number."""
-    return bigint if column == "seq" else BY_KIND[table.columns[column]]
+    kind = table.kind(column)
+    assert kind is not None
+    return bigint if column == "seq" else BY_KIND[kind]
 
 
 def _scalar_name(scalar: type[graphene.Scalar]) -> str:
@@ -94,6 +102,7 @@ def _row_type(table: Table) -> Any:
     fields: dict[str, Any] = {
         column: graphene.Field(scalar_of(table, column), required=column not in nullable) for column in table.columns
     }
+    fields |= {column: graphene.Field(scalar_of(table, column)) for column in table.computed}
     for name, relation in table.relations.items():
         if relation.many:
             fields[name] = rows_field(relation.table)
@@ -105,7 +114,8 @@ def _row_type(table: Table) -> Any:
 
 
 def _comparison_type(scalar: type[graphene.Scalar], kind: Kind) -> Any:
-    special = {"_in": listed(scalar), "_nin": listed(scalar), "_is_null": graphene.Boolean()}
+    special = {"_in": listed(scalar), "_nin": listed(scalar), "_is_null": graphene.Boolean(), "_has_key": graphene.String()}
+    special |= {"_has_keys_any": listed(graphene.String), "_has_keys_all": listed(graphene.String)}
     fields = {operator: special.get(operator) or scalar() for operator in OPERATORS[kind]}
     name = "prose" if kind is Kind.PROSE else _scalar_name(scalar)
     return input_type(f"{name}_comparison_exp", fields, "Comparisons that all hold; null means true.")
@@ -118,16 +128,15 @@ def _condition_type(table: Table) -> Any:
         "_or": listed(lambda: CONDITIONS[table.name]),
         "_not": graphene.InputField(lambda: CONDITIONS[table.name]),
     }
-    for column in table.columns:
-        comparison = BIG_COMPARISON if column == "seq" else COMPARISONS[table.columns[column]]
-        fields[column] = graphene.InputField(comparison)
+    for column, kind in (table.columns | table.computed).items():
+        fields[column] = graphene.InputField(BIG_COMPARISON if column == "seq" else COMPARISONS[kind])
     for relation_name, relation in table.relations.items():
         fields[relation_name] = graphene.InputField(lambda target=relation.table: CONDITIONS[target])
     return input_type(name, fields, f"A condition on rows of {table.name}; empty means true.")
 
 
 def _order_type(table: Table) -> Any:
-    fields: dict[str, Any] = {column: graphene.InputField(ORDER_BY) for column in table.columns}
+    fields: dict[str, Any] = {column: graphene.InputField(ORDER_BY) for column in (*table.columns, *table.computed)}
     for name, relation in table.relations.items():
         if not relation.many:
             fields[name] = graphene.InputField(lambda target=relation.table: ORDERS[target])
@@ -135,17 +144,46 @@ def _order_type(table: Table) -> Any:
 
 
 def _aggregate_type(table: Table) -> Any:
-    counts = object_type(
-        f"{table.name}_aggregate_fields", {"count": graphene.Int(required=True)}, "Counts over rows.", from_row
+    count = graphene.Field(
+        graphene.Int, required=True, columns=graphene.Argument(listed(COLUMNS[table.name])), distinct=graphene.Boolean()
     )
-    fields = {"aggregate": graphene.Field(counts)}
+    summaries = {}
+    for function, kinds in SUMMARIES.items():
+        columns = [column for column, kind in table.columns.items() if kind in kinds]
+        if columns:
+            name = f"{table.name}_{function}_fields"
+            scalars = {column: _summary(function, scalar_of(table, column))() for column in columns}
+            summaries[function] = graphene.Field(object_type(name, scalars, f"The {function} of columns.", from_row))
+    counts = object_type(
+        f"{table.name}_aggregate_fields", {"count": count, **summaries}, "What is counted over rows.", from_row
+    )
+    fields = {
+        "aggregate": graphene.Field(counts),
+        "nodes": graphene.Field(graphene.NonNull(listed(lambda: ROWS[table.name]))),
+    }
     return object_type(f"{table.name}_aggregate", fields, f"What is counted over rows of {table.name}.", from_row)
 
 
+def _summary(function: str, scalar: type[graphene.Scalar]) -> type[graphene.Scalar]:
+    special: dict[str, type[graphene.Scalar]] = {"avg": graphene.Float, "sum": bigint}
+    return special.get(function, scalar)
+
+
+#: The functions that make one value of a column, and the kinds of columns that each can be made of.
+SUMMARIES: dict[str, tuple[Kind, ...]] = {
+    "min": (Kind.INT, Kind.TEXT, Kind.TIME, Kind.DURATION),
+    "max": (Kind.INT, Kind.TEXT, Kind.TIME, Kind.DURATION),
+    "sum": (Kind.INT,),
+    "avg": (Kind.INT,),
+}
 ORDER_BY = graphene.Enum("order_by", [(name, name) for name in DIRECTIONS])
 COMPARISONS: dict[Kind, Any] = {kind: _comparison_type(scalar, kind) for kind, scalar in BY_KIND.items()}
 BIG_COMPARISON = _comparison_type(bigint, Kind.INT)
 CONDITIONS: dict[str, Any] = {name: _condition_type(table) for name, table in TABLES.items()}
 ORDERS: dict[str, Any] = {name: _order_type(table) for name, table in TABLES.items()}
+COLUMNS: dict[str, Any] = {
+    name: graphene.Enum(f"{name}_select_column", [(column, column) for column in (*table.columns, *table.computed)])
+    for name, table in TABLES.items()
+}
 AGGREGATES: dict[str, Any] = {name: _aggregate_type(table) for name, table in TABLES.items()}
 ROWS: dict[str, Any] = {name: _row_type(table) for name, table in TABLES.items()}

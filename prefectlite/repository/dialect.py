@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from prefectlite.repository.tables import Kind
+from prefectlite.repository import documents
+from prefectlite.repository.table import Kind
 from prefectlite.repository.words import Term
 
 _SECOND = 1_000_000
@@ -22,6 +23,10 @@ class Dialect(Protocol):
         """The JSON text of `column`, the text `null` where it is NULL; never NULL itself."""
         ...
 
+    def member(self, column: str, name: str) -> str:
+        """The JSON text of the member `name` of the object that `column` holds."""
+        ...
+
     def gather(self, expression: str) -> str:
         """The texts of all rows joined by commas, in the order of the rows; NULL when there are none."""
         ...
@@ -31,6 +36,14 @@ class Dialect(Protocol):
 
         `bind` gives placeholders.
         """
+        ...
+
+    def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
+        """Whether the JSON in `column` has all that `document` has."""
+        ...
+
+    def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
+        """Whether the JSON in `column` is an object with these keys, or a list with these texts: all or any of them."""
         ...
 
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
@@ -64,6 +77,9 @@ class SqliteDialect:
             return f"COALESCE({column}, 'null')"
         return f"json_quote({column})"
 
+    def member(self, column: str, name: str) -> str:
+        return f"json_extract({column}, '$.{name}')"
+
     def gather(self, expression: str) -> str:
         return f"group_concat({expression}, ',')"
 
@@ -72,6 +88,12 @@ class SqliteDialect:
             return rf"{column} LIKE {bind(_closed(pattern))} ESCAPE '\'"
         # SQLite's LIKE ignores case and can only be told otherwise for the whole connection; GLOB does not.
         return f"{column} GLOB {bind(_glob(pattern))}"
+
+    def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
+        return documents.contains(column, document, bind)
+
+    def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
+        return documents.has_keys(column, keys, bind, all_of_them=all_of_them)
 
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
         phrases = [f'"{" ".join(term.words)}"{" *" * term.is_prefix}' for term in terms]
@@ -105,11 +127,20 @@ class PostgresDialect:
             return f"COALESCE({column}, 'null')"
         return f"COALESCE(to_json({column})::text, 'null')"
 
+    def member(self, column: str, name: str) -> str:
+        return f"({column}::json -> '{name}')::text"
+
     def gather(self, expression: str) -> str:
         return f"string_agg({expression}, ',')"
 
     def like(self, column: str, pattern: str, bind: Callable[[Any], str], *, any_case: bool) -> str:
         return f"{column} {'ILIKE' if any_case else 'LIKE'} {bind(_closed(pattern))}"
+
+    def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
+        return f"{column}::jsonb @> {bind(msgspec.json.encode(document).decode())}::text::jsonb"
+
+    def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
+        return f"{column}::jsonb {'?&' if all_of_them else '?|'} {bind(list(keys))}::text[]"
 
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
         # The index knows which words a line has, but not where: only so far into a line could it tell.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,27 +13,32 @@ from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.version import __version__
 
-_FLOW = "SELECT id, name, version, project_id, digest, storage, source FROM flow"
+_FLOW = "SELECT id, name, version, project_id, digest, storage, source, archived FROM flow"
 _TASK = """
-INSERT INTO task (id, flow_id, slug, name, type, mapped, max_retries, retry_delay, timeout, trigger_name,
-    is_root_task, is_terminal_task, is_reference_task, tags, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
+INSERT INTO task (id, flow_id, slug, name, description, type, mapped, auto_generated, max_retries, retry_delay, timeout,
+    trigger_name, cache_key, is_root_task, is_terminal_task, is_reference_task, tags, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
 """
 _EDGE = "INSERT INTO edge (id, flow_id, upstream_task_id, downstream_task_id, key, mapped) VALUES ($1, $2, $3, $4, $5, $6)"
 _NEW_GROUP = """
-INSERT INTO flow_group (id, name, settings, default_parameters, created, updated) VALUES ($1, $1, '{}', '{}', $2, $2)
+INSERT INTO flow_group (id, name, settings, default_parameters, created, updated) VALUES ($1, $2, '{}', '{}', $3, $3)
 """
 _NEW_FLOW = """
-INSERT INTO flow (id, project_id, name, version, version_group_id, description, parameters, storage,
-    serialized_flow, core_version, digest, source, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+INSERT INTO flow (id, project_id, name, version, flow_group_id, version_group_id, description, parameters, environment,
+    run_config, schedule, storage, serialized_flow, core_version, runtime, digest, source, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
 """
+
+
+#: What executes flows that were written for this package, and those written for Prefect 1.x.
+OWN, FOREIGN = "prefectlite", "prefect"
 
 
 class FlowVersion(msgspec.Struct, frozen=True):
     """A flow about to be written down: what it is (`serialized`), where its code is found (`storage`), and whose it is.
 
     `source` is where the code of a flow is that a script runs, which is no promise that it will be found there.
+    `document` is what the client of another runtime sent, of which `serialized` was made.
     """
 
     serialized: dict[str, Any]
@@ -42,6 +48,14 @@ class FlowVersion(msgspec.Struct, frozen=True):
     description: str | None = None
     version_group_id: str | None = None
     source: dict[str, Any] | None = None
+    document: dict[str, Any] | None = None
+    core_version: str = __version__
+    runtime: str = OWN
+
+    @property
+    def as_sent(self) -> dict[str, Any]:
+        """The flow as its client describes it."""
+        return self.serialized if self.document is None else self.document
 
 
 async def create_project(tx: Transaction, name: str, description: str | None, now: int) -> str:
@@ -71,37 +85,47 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         raise NotFound(f"Project {flow.project_id} not found: create it first")
     name = flow.serialized["name"]
     current = await _current(tx, flow, name)
-    if current is not None and current[4] == flow.digest and _loads(current[5]) == flow.storage:
+    if current is not None and _is_same(current, flow):
         return await _found_again(tx, current, flow)
     if flow.project_id is None and (same := await _unregistered(tx, flow.digest)):
         await tx.execute(
-            "UPDATE flow SET archived = CASE WHEN id = $1 THEN 0 ELSE 1 END WHERE version_group_id ="
-            " (SELECT version_group_id FROM flow WHERE id = $1)",
+            "UPDATE flow SET archived = CASE WHEN id = $1 THEN 0 ELSE 1 END WHERE flow_group_id ="
+            " (SELECT flow_group_id FROM flow WHERE id = $1)",
             (same[0],),
         )
         return await _found_again(tx, same, flow)
-    version, group = 1, flow.version_group_id or new_id()
-    if current is None:
-        await tx.execute(_NEW_GROUP, (group, now))
-    else:
-        ((version, group),) = await tx.fetch(
-            "SELECT max(version) + 1, version_group_id FROM flow WHERE version_group_id ="
-            " (SELECT version_group_id FROM flow WHERE id = $1) GROUP BY version_group_id",
-            (current[0],),
-        )
-        await tx.execute("UPDATE flow SET archived = 1, updated = $2 WHERE version_group_id = $1", (group, now))
-    flow_id = new_id()
+    flow_id, (version, *group) = new_id(), await _next_version(tx, flow, current, now)
     texts = (
+        flow.description,
         _dumps(flow.serialized["parameters"]),
+        *(_dumps(flow.as_sent.get(part)) for part in ("environment", "run_config", "schedule")),
         _dumps(flow.storage),
-        _dumps(flow.serialized),
-        __version__,
+        _dumps(flow.as_sent),
+        flow.core_version,
+        flow.runtime,
         flow.digest,
         _dumps(flow.source),
     )
-    await tx.execute(_NEW_FLOW, (flow_id, flow.project_id, name, version, group, flow.description, *texts, now))
-    task_ids = await _save_tasks(tx, flow_id, flow.serialized, now)
+    await tx.execute(_NEW_FLOW, (flow_id, flow.project_id, name, version, *group, *texts, now))
+    task_ids = await save_tasks(tx, flow_id, flow.serialized["tasks"], now)
+    await save_edges(tx, flow_id, flow.serialized["edges"], task_ids)
     return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids, flow.source)
+
+
+async def _next_version(tx: Transaction, flow: FlowVersion, current: Row | None, now: int) -> tuple[int, str, str]:
+    """(version, id and name of its group) of a new version; those before it are archived."""
+    if current is None:
+        group_id = new_id()
+        group = flow.version_group_id or group_id
+        await tx.execute(_NEW_GROUP, (group_id, group, now))
+        return 1, group_id, group
+    ((version, group_id, group),) = await tx.fetch(
+        "SELECT max(version) + 1, flow_group_id, version_group_id FROM flow WHERE flow_group_id ="
+        " (SELECT flow_group_id FROM flow WHERE id = $1) GROUP BY flow_group_id, version_group_id",
+        (current[0],),
+    )
+    await tx.execute("UPDATE flow SET archived = 1, updated = $2 WHERE flow_group_id = $1", (group_id, now))
+    return version, group_id, group
 
 
 async def flow_by_id(database: Database, flow_id: str) -> FlowRow:
@@ -162,6 +186,12 @@ async def _unregistered(tx: Transaction, digest: str) -> Row | None:
     return rows[0] if rows else None
 
 
+def _is_same(row: Row, flow: FlowVersion) -> bool:
+    digest, storage, is_archived = row[4], row[5], row[7]
+    # What another runtime's client sends as the digest covers the storage.
+    return digest == flow.digest and not is_archived and (flow.runtime != OWN or _loads(storage) == flow.storage)
+
+
 async def _found_again(tx: Transaction, row: Row, flow: FlowVersion) -> FlowRow:
     if flow.source is not None and _loads(row[6]) != flow.source:
         await tx.execute("UPDATE flow SET source = $2 WHERE id = $1", (row[0], _dumps(flow.source)))
@@ -169,39 +199,46 @@ async def _found_again(tx: Transaction, row: Row, flow: FlowVersion) -> FlowRow:
 
 
 def _row(row: Row, tasks: list[Row]) -> FlowRow:
-    flow_id, name, version, project_id, digest, storage, source = row
+    flow_id, name, version, project_id, digest, storage, source, _ = row
     return FlowRow(flow_id, name, version, project_id, digest, _loads(storage), dict(tasks), _loads(source))
 
 
-async def _save_tasks(tx: Transaction, flow_id: str, serialized: dict[str, Any], now: int) -> dict[str, str]:
-    task_ids = {task["slug"]: new_id() for task in serialized["tasks"]}
+async def save_tasks(tx: Transaction, flow_id: str, tasks: Sequence[Mapping[str, Any]], now: int) -> dict[str, str]:
+    """Write down tasks of a flow; their ids, by slug."""
+    task_ids = {task["slug"]: new_id() for task in tasks}
     rows = [
         (
             task_ids[task["slug"]],
             flow_id,
             task["slug"],
             task["name"],
+            task.get("description"),
             task["type"],
             int(task["mapped"]),
+            int(task.get("auto_generated", False)),
             task["max_retries"],
             task["retry_delay"],
             task["timeout"],
             task["trigger"],
+            task.get("cache_key"),
             int(task["is_root_task"]),
             int(task["is_terminal_task"]),
             int(task["is_reference_task"]),
             _dumps(task["tags"]),
             now,
         )
-        for task in serialized["tasks"]
+        for task in tasks
     ]
     await tx.executemany(_TASK, rows)
-    edges = serialized["edges"]
+    return task_ids
+
+
+async def save_edges(tx: Transaction, flow_id: str, edges: Iterable[Mapping[str, Any]], task_ids: Mapping[str, str]) -> None:
+    """Write down edges of a flow, whose tasks have these ids by slug."""
     ends = [
         (new_id(), flow_id, task_ids[e["upstream"]], task_ids[e["downstream"]], e["key"], int(e["mapped"])) for e in edges
     ]
     await tx.executemany(_EDGE, ends)
-    return task_ids
 
 
 def _dumps(value: Any) -> str | None:

@@ -121,7 +121,7 @@ async def delete_flow_version(tx: Transaction, terms: Terms, now: int) -> list[s
         SELECT f.id FROM flow f LEFT JOIN project p ON p.id = f.project_id
         WHERE f.archived = 1 AND f.updated < $1 - coalesce(p.retention_days, $2) * $3 AND coalesce(p.retention_days, $2) > 0
             AND NOT EXISTS (SELECT 1 FROM flow_run r WHERE r.flow_id = f.id)
-            AND EXISTS (SELECT 1 FROM flow n WHERE n.version_group_id = f.version_group_id AND n.version > f.version)
+            AND EXISTS (SELECT 1 FROM flow n WHERE n.flow_group_id = f.flow_group_id AND n.version > f.version)
         LIMIT 1
         """,
         (now, terms.days, _DAY),

@@ -9,38 +9,33 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from prefectlite.errors import BadRequest
+from prefectlite.repository import computed
 from prefectlite.repository.dialect import SQLITE, Dialect
+from prefectlite.repository.picking import Joint, conditions, joint, kind_of, picked, table_named
 from prefectlite.repository.selection import (
     Aggregate,
     Column,
     Constant,
     Count,
+    Counted,
     Field,
     Group,
+    Nodes,
     Related,
     Root,
     Selection,
+    Summary,
     TaskRunCounts,
 )
 from prefectlite.repository.statement import Compiled, Statement, joined
-from prefectlite.repository.tables import TABLES, Kind, Relation, Table
-from prefectlite.repository.where import bound, condition, key_condition
+from prefectlite.repository.table import Kind, Table
+from prefectlite.repository.where import bound
 
 MAX_ROWS = 10_000
-MAX_ORDER = 20
-
-
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
-#: The directions of an order, and how SQL says them. NULLs lie as in PostgreSQL: above everything.
-DIRECTIONS = {
-    "asc": "ASC NULLS LAST",
-    "desc": "DESC NULLS FIRST",
-    "asc_nulls_first": "ASC NULLS FIRST",
-    "asc_nulls_last": "ASC NULLS LAST",
-    "desc_nulls_first": "DESC NULLS FIRST",
-    "desc_nulls_last": "DESC NULLS LAST",
-}
 
 
 def compile_root(root: Root, dialect: Dialect = SQLITE, max_rows: int = MAX_ROWS) -> Compiled:
@@ -66,37 +61,32 @@ def _root(statement: Statement, root: Root) -> str:
     return _rows(statement, root, None) if root.key is None else _one(statement, root, None)
 
 
-def _rows(statement: Statement, selection: Selection, joint: tuple[Relation, str] | None) -> str:
+def _rows(statement: Statement, selection: Selection, tie: Joint | None) -> str:
     """A list.
 
     The rows are picked inside, in order, and written as JSON outside, so that only those that are kept are written.
     """
-    table, alias = _table(selection.table), statement.alias()
+    table, alias = table_named(selection.table), statement.alias()
     text = _object(_members(statement, table, selection.fields, alias))
-    columns = ", ".join(f"{alias}.{name}" for name in _needed(table, selection.fields)) or "1"
-    conditions = _joint(joint, alias)
-    if where := condition(statement, table, selection.where, alias):
-        conditions.append(where)
-    picked = f"SELECT {columns} FROM {table.name} AS {alias}{_where(conditions)}"
-    picked += _order(statement, table, selection, alias) + _page(statement, selection)
-    return f"(SELECT '[' || COALESCE({statement.dialect.gather(text)}, '') || ']' FROM ({picked}) AS {alias})"
+    rows = picked(statement, selection, tie, _needed(table, selection.fields), alias)
+    return f"(SELECT '[' || COALESCE({statement.dialect.gather(text)}, '') || ']' FROM ({rows}) AS {alias})"
 
 
-def _one(statement: Statement, selection: Selection, joint: tuple[Relation, str] | None) -> str:
-    table, alias = _table(selection.table), statement.alias()
+def _one(statement: Statement, selection: Selection, tie: Joint | None) -> str:
+    table, alias = table_named(selection.table), statement.alias()
     text = _object(_members(statement, table, selection.fields, alias))
-    conditions = _joint(joint, alias)
-    if joint is None:
-        conditions.append(key_condition(statement, table, selection.key, alias))
-    return f"COALESCE((SELECT {text} FROM {table.name} AS {alias}{_where(conditions)}), 'null')"
+    where = conditions(statement, table, selection, tie, alias)
+    return f"COALESCE((SELECT {text} FROM {table.name} AS {alias}{where}), 'null')"
 
 
-def _aggregate(statement: Statement, aggregate: Aggregate, joint: tuple[Relation, str] | None) -> str:
-    table, alias = _table(aggregate.table), statement.alias()
-    conditions = _joint(joint, alias)
-    if where := condition(statement, table, aggregate.where, alias):
-        conditions.append(where)
-    return f"(SELECT {_object(_counted(aggregate.fields))} FROM {table.name} AS {alias}{_where(conditions)})"
+def _aggregate(statement: Statement, aggregate: Aggregate, tie: Joint | None) -> str:
+    rows = aggregate.rows
+    table, alias = table_named(rows.table), statement.alias()
+    text = _object(_counted(statement, aggregate, table, aggregate.fields, alias, tie))
+    if rows.distinct_on or rows.limit is not None or rows.offset is not None:
+        source = f"({picked(statement, rows, tie, table.columns, alias)}) AS {alias}"
+        return f"(SELECT {text} FROM {source})"
+    return f"(SELECT {text} FROM {table.name} AS {alias}{conditions(statement, table, rows, tie, alias)})"
 
 
 def _task_run_counts(statement: Statement, counts: TaskRunCounts) -> str:
@@ -127,7 +117,8 @@ def _members(
         if isinstance(field, Constant):
             members.append((key, field))
         elif isinstance(field, Column):
-            members.append((key, statement.dialect.json(_kind(table, field.name), f"{alias}.{field.name}")))
+            column = computed.value(statement.dialect, table, field.name, alias)
+            members.append((key, statement.dialect.json(kind_of(table, field.name), column)))
         else:
             members.append((key, _relation(statement, table, field, alias)))
     return members
@@ -135,22 +126,48 @@ def _members(
 
 def _relation(statement: Statement, table: Table, related: Related, alias: str) -> str:
     relation = table.relations.get(related.relation)
-    if relation is None or relation.table != related.rows.table:
-        raise BadRequest(f"{table.name} has no relation {related.relation!r} to {related.rows.table}")
-    joint = (relation, alias)
+    target = related.rows.rows.table if isinstance(related.rows, Aggregate) else related.rows.table
+    if relation is None or relation.table != target:
+        raise BadRequest(f"{table.name} has no relation {related.relation!r} to {target}")
+    tie = joint(statement, table, relation, alias)
     if isinstance(related.rows, Aggregate):
-        return _aggregate(statement, related.rows, joint)
-    return _rows(statement, related.rows, joint) if relation.many else _one(statement, related.rows, joint)
+        return _aggregate(statement, related.rows, tie)
+    return _rows(statement, related.rows, tie) if relation.many else _one(statement, related.rows, tie)
 
 
-def _counted(fields: Mapping[str, Count | Constant | Group]) -> list[tuple[str, str | Constant]]:
+def _counted(
+    statement: Statement, whole: Aggregate, table: Table, fields: Mapping[str, Counted], alias: str, tie: Joint | None
+) -> list[tuple[str, str | Constant]]:
     members: list[tuple[str, str | Constant]] = []
     for key, field in fields.items():
         if isinstance(field, Group):
-            members.append((key, _object(_counted(field.fields))))
+            members.append((key, _object(_counted(statement, whole, table, field.fields, alias, tie))))
+        elif isinstance(field, Nodes):
+            members.append((key, _rows(statement, msgspec.structs.replace(whole.rows, fields=field.fields), tie)))
+        elif isinstance(field, Count):
+            members.append((key, _count(statement, table, field, alias)))
+        elif isinstance(field, Summary):
+            members.append((key, _summary(statement, table, field, alias)))
         else:
-            members.append((key, "count(*)" if isinstance(field, Count) else field))
+            members.append((key, field))
     return members
+
+
+def _count(statement: Statement, table: Table, count: Count, alias: str) -> str:
+    columns = [(kind_of(table, name), computed.value(statement.dialect, table, name, alias)) for name in count.columns]
+    if not columns:
+        return "count(*)"
+    if len(columns) == 1:
+        counted = columns[0][1]
+    else:  # rows of values are compared as texts
+        counted = " || ',' || ".join(statement.dialect.json(kind, column) for kind, column in columns)
+    return f"count({'DISTINCT ' if count.distinct else ''}{counted})"
+
+
+def _summary(statement: Statement, table: Table, summary: Summary, alias: str) -> str:
+    kind = kind_of(table, summary.column)
+    value = f"{summary.function}({computed.value(statement.dialect, table, summary.column, alias)})"
+    return statement.dialect.json(kind, value)
 
 
 def _object(members: Sequence[tuple[str, str | Constant]]) -> str:
@@ -176,72 +193,11 @@ def _literal(text: str) -> str:
 def _needed(table: Table, fields: Mapping[str, Field]) -> list[str]:
     """The columns that the fields read, those that lead to relations included, each once."""
     names = [
-        field.name if isinstance(field, Column) else table.relations[field.relation].local
+        name
         for field in fields.values()
         if not isinstance(field, Constant)
+        for name in computed.needed(
+            table, field.name if isinstance(field, Column) else table.relations[field.relation].local
+        )
     ]
     return list(dict.fromkeys(names))
-
-
-def _joint(joint: tuple[Relation, str] | None, alias: str) -> list[str]:
-    if joint is None:
-        return []
-    relation, parent = joint
-    return [f"{alias}.{relation.remote} = {parent}.{relation.local}"]
-
-
-def _where(conditions: list[str]) -> str:
-    return " WHERE " + " AND ".join(f"({part})" for part in conditions) if conditions else ""
-
-
-def _order(statement: Statement, table: Table, selection: Selection, alias: str) -> str:
-    """ORDER BY. The key comes last, so that rows that are otherwise equal do not change places between two pages."""
-    terms: list[str] = []
-    last = "ASC"
-    if len(selection.order_by) > MAX_ORDER:
-        raise BadRequest(f"order_by: at most {MAX_ORDER} columns")
-    for order in selection.order_by:
-        if order.direction not in DIRECTIONS:
-            raise BadRequest(f"order_by: {order.direction!r} is not one of {', '.join(DIRECTIONS)}")
-        terms.append(f"{_ordered(statement, table, order.path, alias)} {DIRECTIONS[order.direction]}")
-        last = "DESC" if order.direction.startswith("desc") else "ASC"
-        if order.path == (table.key,):
-            return " ORDER BY " + ", ".join(terms)
-    if terms or selection.limit is not None or selection.offset is not None:
-        terms.append(f"{alias}.{table.key} {last}")
-    return " ORDER BY " + ", ".join(terms) if terms else ""
-
-
-def _ordered(statement: Statement, table: Table, path: tuple[str, ...], alias: str) -> str:
-    if len(path) == 1:
-        _kind(table, path[0])
-        return f"{alias}.{path[0]}"
-    relation = table.relations.get(path[0])
-    if relation is None or relation.many:
-        raise BadRequest(f"order_by: {table.name} cannot be ordered by {path[0]!r}")
-    inner = statement.alias()
-    value = _ordered(statement, _table(relation.table), path[1:], inner)
-    return f"(SELECT {value} FROM {relation.table} AS {inner} WHERE {_joint((relation, alias), inner)[0]})"
-
-
-def _page(statement: Statement, selection: Selection) -> str:
-    for name, value in (("limit", selection.limit), ("offset", selection.offset)):
-        if value is not None and value < 0:
-            raise BadRequest(f"{name}: {value} is below 0")
-    if selection.limit is not None and selection.limit > statement.max_rows:
-        raise BadRequest(f"limit: at most {statement.max_rows:,} rows at a time; fetch further ones with offset")
-    limit = statement.max_rows if selection.limit is None else selection.limit
-    page = f" LIMIT {statement.bind(limit)}"
-    return page + (f" OFFSET {statement.bind(selection.offset)}" if selection.offset else "")
-
-
-def _table(name: str) -> Table:
-    if name in TABLES:
-        return TABLES[name]
-    raise BadRequest(f"There is no table {name!r}")
-
-
-def _kind(table: Table, column: str) -> Kind:
-    if column in table.columns:
-        return table.columns[column]
-    raise BadRequest(f"{table.name} has no column {column!r}")

@@ -21,13 +21,29 @@ class Constant(msgspec.Struct, frozen=True):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """The number of rows; only inside an Aggregate."""
+    """The number of rows; of those that have something in `columns`, or of different values there. Only in an Aggregate."""
+
+    columns: Sequence[str] = ()
+    distinct: bool = False
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """One value made of a column of all rows: the function is `min`, `max`, `sum` or `avg`. Only in an Aggregate."""
+
+    function: str
+    column: str
 
 
 class Group(msgspec.Struct, frozen=True):
     """An object inside an Aggregate."""
 
-    fields: Mapping[str, Count | Constant | Group]
+    fields: Mapping[str, Counted]
+
+
+class Nodes(msgspec.Struct, frozen=True):
+    """The rows themselves; only in an Aggregate."""
+
+    fields: Mapping[str, Field]
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -40,7 +56,8 @@ class Order(msgspec.Struct, frozen=True):
 class Selection(msgspec.Struct, frozen=True):
     """Rows of a table: what to show of each (by response key), and which, in what order.
 
-    With `key` it is the one row of that key, and the answer an object or null instead of a list.
+    With `distinct_on`, of rows that are equal in these columns only the first in order counts. With `key` it is the one
+    row of that key, and the answer an object or null instead of a list.
     """
 
     table: str
@@ -50,14 +67,14 @@ class Selection(msgspec.Struct, frozen=True):
     limit: int | None = None
     offset: int | None = None
     key: str | None = None
+    distinct_on: Sequence[str] = ()
 
 
 class Aggregate(msgspec.Struct, frozen=True):
-    """What is counted over the rows of a table that fulfil `where`."""
+    """What is counted over the rows that `rows` picks; the fields of that Selection do not count."""
 
-    table: str
-    fields: Mapping[str, Count | Constant | Group]
-    where: Mapping[str, Any] | None = None
+    rows: Selection
+    fields: Mapping[str, Counted]
 
 
 class Related(msgspec.Struct, frozen=True):
@@ -78,4 +95,5 @@ class TaskRunCounts(msgspec.Struct, frozen=True):
 
 
 Field = Column | Constant | Related
+Counted = Count | Summary | Constant | Group | Nodes
 Root = Selection | Aggregate | TaskRunCounts | Constant

@@ -6,51 +6,11 @@ One description serves the query compiler, the GraphQL types and the tests. Colu
 
 from __future__ import annotations
 
-from enum import Enum
-
-import msgspec
-
-
-class Kind(Enum):
-    """What a column holds, which decides how it is compared and how it is written as JSON."""
-
-    ID = "id"  # a UUID
-    TEXT = "text"
-    PROSE = "prose"  # text whose words are indexed
-    INT = "int"
-    BOOL = "bool"
-    TIME = "time"  # microseconds since 1970 in the table, ISO 8601 outside
-    DURATION = "duration"  # microseconds in the table, HH:MM:SS outside
-    JSON = "json"
-
-
-class Relation(msgspec.Struct, frozen=True):
-    """Rows of `table` whose column `remote` equals this table's column `local`."""
-
-    table: str
-    local: str
-    remote: str
-    many: bool
-
-
-class Table(msgspec.Struct, frozen=True):
-    """A table as queries see it."""
-
-    name: str
-    columns: dict[str, Kind]
-    relations: dict[str, Relation]
-    key: str = "id"
-
-
-def _one(table: str, local: str) -> Relation:
-    return Relation(table, local, "id", many=False)
-
-
-def _many(table: str, remote: str) -> Relation:
-    return Relation(table, "id", remote, many=True)
-
+from prefectlite.repository.table import Kind, Table, many, one
 
 _STAMPS = {"created": Kind.TIME, "updated": Kind.TIME}
+_OF_TENANT = {"tenant_id": Kind.ID}
+_TENANT = {"tenant": one("tenant", "tenant_id")}
 _STATE = {
     "version": Kind.INT,
     "state": Kind.TEXT,
@@ -61,6 +21,7 @@ _STATE = {
     "start_time": Kind.TIME,
     "end_time": Kind.TIME,
 }
+_AS_CLIENTS_SAY = {"serialized_state": Kind.JSON, "state_result": Kind.JSON, **_OF_TENANT}
 _HISTORY = {
     "seq": Kind.INT,
     "id": Kind.ID,
@@ -71,8 +32,20 @@ _HISTORY = {
     "start_time": Kind.TIME,
     "details": Kind.JSON,
 }
+_HISTORY_AS_CLIENTS_SAY = {
+    "serialized_state": Kind.JSON,
+    "result": Kind.JSON,
+    "created": Kind.TIME,
+    "updated": Kind.TIME,
+    **_OF_TENANT,
+}
 
 _ALL = [
+    Table(
+        "tenant",
+        {"id": Kind.ID, "name": Kind.TEXT, "slug": Kind.TEXT, "info": Kind.JSON, "settings": Kind.JSON, **_STAMPS},
+        {},
+    ),
     Table(
         "project",
         {
@@ -83,7 +56,8 @@ _ALL = [
             "log_retention_days": Kind.INT,
             **_STAMPS,
         },
-        {"flows": _many("flow", "project_id")},
+        {"flows": many("flow", "project_id"), **_TENANT},
+        computed=_OF_TENANT,
     ),
     Table(
         "flow_group",
@@ -98,7 +72,8 @@ _ALL = [
             "default_parameters": Kind.JSON,
             **_STAMPS,
         },
-        {"flows": _many("flow", "version_group_id"), "cloud_hooks": _many("cloud_hook", "version_group_id")},
+        {"flows": many("flow", "flow_group_id"), "cloud_hooks": many("cloud_hook", "flow_group_id")},
+        computed=_OF_TENANT,
     ),
     Table(
         "flow",
@@ -107,22 +82,30 @@ _ALL = [
             "project_id": Kind.ID,
             "name": Kind.TEXT,
             "version": Kind.INT,
-            "version_group_id": Kind.ID,
+            "flow_group_id": Kind.ID,
+            "version_group_id": Kind.TEXT,
             "description": Kind.TEXT,
             "archived": Kind.BOOL,
             "parameters": Kind.JSON,
+            "environment": Kind.JSON,
+            "run_config": Kind.JSON,
+            "schedule": Kind.JSON,
+            "is_schedule_active": Kind.BOOL,
             "storage": Kind.JSON,
             "serialized_flow": Kind.JSON,
             "core_version": Kind.TEXT,
+            "runtime": Kind.TEXT,
             **_STAMPS,
         },
         {
-            "project": _one("project", "project_id"),
-            "flow_group": _one("flow_group", "version_group_id"),
-            "tasks": _many("task", "flow_id"),
-            "edges": _many("edge", "flow_id"),
-            "flow_runs": _many("flow_run", "flow_id"),
+            "project": one("project", "project_id"),
+            "flow_group": one("flow_group", "flow_group_id"),
+            "tasks": many("task", "flow_id"),
+            "edges": many("edge", "flow_id"),
+            "flow_runs": many("flow_run", "flow_id"),
+            **_TENANT,
         },
+        computed={"settings": Kind.JSON, **_OF_TENANT},
     ),
     Table(
         "task",
@@ -131,12 +114,15 @@ _ALL = [
             "flow_id": Kind.ID,
             "slug": Kind.TEXT,
             "name": Kind.TEXT,
+            "description": Kind.TEXT,
             "type": Kind.TEXT,
             "mapped": Kind.BOOL,
+            "auto_generated": Kind.BOOL,
             "max_retries": Kind.INT,
             "retry_delay": Kind.DURATION,
             "timeout": Kind.DURATION,
             "trigger_name": Kind.TEXT,
+            "cache_key": Kind.TEXT,
             "is_root_task": Kind.BOOL,
             "is_terminal_task": Kind.BOOL,
             "is_reference_task": Kind.BOOL,
@@ -144,11 +130,12 @@ _ALL = [
             **_STAMPS,
         },
         {
-            "flow": _one("flow", "flow_id"),
-            "task_runs": _many("task_run", "task_id"),
-            "upstream_edges": _many("edge", "downstream_task_id"),
-            "downstream_edges": _many("edge", "upstream_task_id"),
+            "flow": one("flow", "flow_id"),
+            "task_runs": many("task_run", "task_id"),
+            "upstream_edges": many("edge", "downstream_task_id"),
+            "downstream_edges": many("edge", "upstream_task_id"),
         },
+        computed={"trigger": Kind.TEXT, **_OF_TENANT},
     ),
     Table(
         "edge",
@@ -161,9 +148,9 @@ _ALL = [
             "mapped": Kind.BOOL,
         },
         {
-            "flow": _one("flow", "flow_id"),
-            "upstream_task": _one("task", "upstream_task_id"),
-            "downstream_task": _one("task", "downstream_task_id"),
+            "flow": one("flow", "flow_id"),
+            "upstream_task": one("task", "upstream_task_id"),
+            "downstream_task": one("task", "downstream_task_id"),
         },
     ),
     Table(
@@ -175,20 +162,25 @@ _ALL = [
             "parameters": Kind.JSON,
             "context": Kind.JSON,
             "labels": Kind.JSON,
+            "run_config": Kind.JSON,
             "scheduled_start_time": Kind.TIME,
             "auto_scheduled": Kind.BOOL,
             "idempotency_key": Kind.TEXT,
             "agent_id": Kind.ID,
+            "heartbeat": Kind.TIME,
+            "times_resurrected": Kind.INT,
             **_STATE,
             **_STAMPS,
         },
         {
-            "flow": _one("flow", "flow_id"),
-            "agent": _one("agent", "agent_id"),
-            "task_runs": _many("task_run", "flow_run_id"),
-            "states": _many("flow_run_state", "flow_run_id"),
-            "logs": _many("log", "flow_run_id"),
+            "flow": one("flow", "flow_id"),
+            "agent": one("agent", "agent_id"),
+            "task_runs": many("task_run", "flow_run_id"),
+            "states": many("flow_run_state", "flow_run_id"),
+            "logs": many("log", "flow_run_id"),
+            **_TENANT,
         },
+        computed=_AS_CLIENTS_SAY,
     ),
     Table(
         "task_run",
@@ -198,28 +190,33 @@ _ALL = [
             "task_id": Kind.ID,
             "map_index": Kind.INT,
             "name": Kind.TEXT,
+            "cache_key": Kind.TEXT,
             **_STATE,
             **_STAMPS,
         },
         {
-            "flow_run": _one("flow_run", "flow_run_id"),
-            "task": _one("task", "task_id"),
-            "artifacts": _many("task_run_artifact", "task_run_id"),
-            "states": _many("task_run_state", "task_run_id"),
-            "logs": _many("log", "task_run_id"),
+            "flow_run": one("flow_run", "flow_run_id"),
+            "task": one("task", "task_id"),
+            "artifacts": many("task_run_artifact", "task_run_id"),
+            "states": many("task_run_state", "task_run_id"),
+            "logs": many("log", "task_run_id"),
+            **_TENANT,
         },
+        computed={"heartbeat": Kind.TIME, **_AS_CLIENTS_SAY},
     ),
     Table(
         "flow_run_state",
         {**_HISTORY, "flow_run_id": Kind.ID},
-        {"flow_run": _one("flow_run", "flow_run_id")},
+        {"flow_run": one("flow_run", "flow_run_id")},
         key="seq",
+        computed=_HISTORY_AS_CLIENTS_SAY,
     ),
     Table(
         "task_run_state",
         {**_HISTORY, "task_run_id": Kind.ID},
-        {"task_run": _one("task_run", "task_run_id")},
+        {"task_run": one("task_run", "task_run_id")},
         key="seq",
+        computed=_HISTORY_AS_CLIENTS_SAY,
     ),
     Table(
         "log",
@@ -233,13 +230,15 @@ _ALL = [
             "name": Kind.TEXT,
             "message": Kind.PROSE,
         },
-        {"flow_run": _one("flow_run", "flow_run_id"), "task_run": _one("task_run", "task_run_id")},
+        {"flow_run": one("flow_run", "flow_run_id"), "task_run": one("task_run", "task_run_id")},
         key="seq",
+        computed={"info": Kind.JSON, **_STAMPS, **_OF_TENANT},
     ),
     Table(
         "task_run_artifact",
         {"id": Kind.ID, "task_run_id": Kind.ID, "kind": Kind.TEXT, "data": Kind.JSON, **_STAMPS},
-        {"task_run": _one("task_run", "task_run_id")},
+        {"task_run": one("task_run", "task_run_id")},
+        computed=_OF_TENANT,
     ),
     Table(
         "agent",
@@ -253,12 +252,14 @@ _ALL = [
             "last_queried": Kind.TIME,
             **_STAMPS,
         },
-        {"agent_config": _one("agent_config", "agent_config_id"), "flow_runs": _many("flow_run", "agent_id")},
+        {"agent_config": one("agent_config", "agent_config_id"), "flow_runs": many("flow_run", "agent_id")},
+        computed=_OF_TENANT,
     ),
     Table(
         "agent_config",
         {"id": Kind.ID, "name": Kind.TEXT, "settings": Kind.JSON, **_STAMPS},
-        {"agents": _many("agent", "agent_config_id")},
+        {"agents": many("agent", "agent_config_id")},
+        computed=_OF_TENANT,
     ),
     Table("key_value", {"id": Kind.ID, "key": Kind.TEXT, "value": Kind.JSON, **_STAMPS}, {}),
     Table("concurrency_limit", {"id": Kind.ID, "kind": Kind.TEXT, "name": Kind.TEXT, "slots": Kind.INT, **_STAMPS}, {}),
@@ -266,7 +267,7 @@ _ALL = [
         "cloud_hook",
         {
             "id": Kind.ID,
-            "version_group_id": Kind.ID,
+            "flow_group_id": Kind.ID,
             "name": Kind.TEXT,
             "type": Kind.TEXT,
             "states": Kind.JSON,
@@ -274,7 +275,8 @@ _ALL = [
             "active": Kind.BOOL,
             **_STAMPS,
         },
-        {"flow_group": _one("flow_group", "version_group_id")},
+        {"flow_group": one("flow_group", "flow_group_id")},
+        computed={"version_group_id": Kind.TEXT, **_OF_TENANT},
     ),
 ]
 

@@ -35,7 +35,7 @@ _OF_TASK_RUNS = "(SELECT id FROM task_run WHERE flow_run_id = $1)"
 #: Table -> which rows of it belong to the run $1, and the column they are read along. Each after those it refers to.
 _TABLES = {
     "project": (f"id IN (SELECT project_id FROM flow WHERE id = {_OF_FLOW})", "id"),
-    "flow_group": (f"id IN (SELECT version_group_id FROM flow WHERE id = {_OF_FLOW})", "id"),
+    "flow_group": (f"id IN (SELECT flow_group_id FROM flow WHERE id = {_OF_FLOW})", "id"),
     "flow": (f"id = {_OF_FLOW}", "id"),
     "task": (f"flow_id = {_OF_FLOW}", "id"),
     "edge": (f"flow_id = {_OF_FLOW}", "id"),
@@ -261,14 +261,16 @@ async def _settle_flow(tx: Transaction, tables: dict[str, list[_Record]]) -> Non
     if await tx.fetch(same_name, (flow["name"], flow["project_id"])):
         flow["archived"] = 1
     (group,) = tables["flow_group"]
-    if await tx.fetch("SELECT 1 FROM flow WHERE version_group_id = $1 AND version = $2", _place(flow)):
-        group["id"] = group["name"] = flow["version_group_id"] = flow["id"]  # a line of versions of its own
+    if await tx.fetch("SELECT 1 FROM flow WHERE flow_group_id = $1 AND version = $2", _place(flow)):
+        group["id"] = group["name"] = flow["flow_group_id"] = flow["version_group_id"] = flow[
+            "id"
+        ]  # a line of versions of its own
     if await tx.fetch("SELECT 1 FROM flow_group WHERE id = $1", (group["id"],)):
         tables["flow_group"] = []
 
 
 def _place(flow: _Record) -> tuple[str, int]:
-    return flow["version_group_id"], flow["version"]
+    return flow["flow_group_id"], flow["version"]
 
 
 async def _number_anew(tx: Transaction, tables: dict[str, list[_Record]]) -> None:

@@ -14,24 +14,30 @@ from typing import Any
 from prefectlite.clock import to_micros
 from prefectlite.errors import BadRequest
 from prefectlite.ids import is_id
+from prefectlite.repository import computed
+from prefectlite.repository.documents import parts_of
 from prefectlite.repository.statement import Statement, joined
-from prefectlite.repository.tables import TABLES, Kind, Relation, Table
+from prefectlite.repository.table import Kind, Relation, Table
+from prefectlite.repository.tables import TABLES
 from prefectlite.repository.words import terms
 
 MAX_DEPTH = 16
 MAX_LIST = 10_000
 MAX_PATTERN = 1_000
+MAX_KEYS = 100
 FALSE = "1 = 0"
 
 _ORDERED = {"_eq": "=", "_neq": "<>", "_gt": ">", "_gte": ">=", "_lt": "<", "_lte": "<="}
 _COMPARISONS = (*_ORDERED, "_in", "_nin", "_is_null")
+_PATTERNS = ("_like", "_nlike", "_ilike", "_nilike")
 
 #: The comparisons that a column of each kind knows.
 OPERATORS: dict[Kind, tuple[str, ...]] = {
     **dict.fromkeys(Kind, _COMPARISONS),
-    Kind.TEXT: (*_COMPARISONS, "_like", "_ilike"),
-    Kind.PROSE: (*_COMPARISONS, "_like", "_ilike", "_search"),
-    Kind.JSON: ("_is_null",),  # the databases do not agree on when two documents are equal or which is less
+    Kind.TEXT: (*_COMPARISONS, *_PATTERNS),
+    Kind.PROSE: (*_COMPARISONS, *_PATTERNS, "_search"),
+    # The databases do not agree on when two documents are equal or which is less.
+    Kind.JSON: ("_contains", "_has_key", "_has_keys_any", "_has_keys_all", "_is_null"),
 }
 
 
@@ -54,10 +60,11 @@ def condition(
         elif name == "_not":
             inner = condition(statement, table, _mapping(value, here), alias, here, depth + 1)
             part = FALSE if inner is None else f"NOT ({inner})"
-        elif name in table.columns:
-            part = _comparison(statement, table.columns[name], f"{alias}.{name}", _mapping(value, here), here)
+        elif kind := table.kind(name):
+            column = computed.value(statement.dialect, table, name, alias)
+            part = _comparison(statement, kind, column, _mapping(value, here), here)
         elif name in table.relations:
-            part = _related(statement, table.relations[name], _mapping(value, here), alias, here, depth)
+            part = _related(statement, table, table.relations[name], _mapping(value, here), alias, here, depth)
         else:
             raise BadRequest(f"{here}: {table.name} has no column or relation of that name")
         if part is not None:
@@ -131,16 +138,36 @@ def _comparison(statement: Statement, kind: Kind, column: str, comparison: Mappi
             parts.append(f"{column} IS {'' if bound(Kind.BOOL, operand, here) else 'NOT '}NULL")
         elif operator in ("_in", "_nin"):
             parts.append(_membership(statement, kind, column, operator, operand, here))
-        elif operator in ("_like", "_ilike"):
-            pattern = bound(Kind.TEXT, operand, here)
-            if len(pattern) > MAX_PATTERN:
-                raise BadRequest(f"{here}: a pattern has at most {MAX_PATTERN:,} characters")
-            parts.append(statement.dialect.like(column, pattern, statement.bind, any_case=operator == "_ilike"))
+        elif operator in _PATTERNS:
+            parts.append(_pattern(statement, column, operator, operand, here))
+        elif operator == "_contains":
+            parts_of(operand)
+            parts.append(statement.dialect.contains(column, operand, statement.bind))
+        elif operator.startswith("_has_key"):
+            parts.append(_keys(statement, column, operator, operand, here))
         elif operator == "_search":
             parts.append(_search(statement, column, operand, here))
         else:
             parts.append(f"{column} {_ORDERED[operator]} {statement.bind(bound(kind, operand, here))}")
     return _all(parts)
+
+
+def _pattern(statement: Statement, column: str, operator: str, operand: Any, path: str) -> str:
+    pattern = bound(Kind.TEXT, operand, path)
+    if len(pattern) > MAX_PATTERN:
+        raise BadRequest(f"{path}: a pattern has at most {MAX_PATTERN:,} characters")
+    like = statement.dialect.like(column, pattern, statement.bind, any_case=operator.endswith("ilike"))
+    return f"NOT ({like})" if operator.startswith("_n") else like
+
+
+def _keys(statement: Statement, column: str, operator: str, operand: Any, path: str) -> str:
+    keys = [operand] if operator == "_has_key" else operand
+    if not isinstance(keys, Sequence) or isinstance(keys, str):
+        raise BadRequest(f"{path}: a list of texts is expected")
+    if len(keys) > MAX_KEYS:
+        raise BadRequest(f"{path}: a list has at most {MAX_KEYS} keys")
+    wanted = [bound(Kind.TEXT, key, path) for key in keys]
+    return statement.dialect.has_keys(column, wanted, statement.bind, all_of_them=operator != "_has_keys_any")
 
 
 def _search(statement: Statement, column: str, operand: Any, path: str) -> str:
@@ -162,11 +189,13 @@ def _membership(statement: Statement, kind: Kind, column: str, operator: str, op
     return f"{column} {'IN' if operator == '_in' else 'NOT IN'} ({places})"
 
 
-def _related(statement: Statement, relation: Relation, where: Mapping[str, Any], alias: str, path: str, depth: int) -> str:
+def _related(
+    statement: Statement, table: Table, relation: Relation, where: Mapping[str, Any], alias: str, path: str, depth: int
+) -> str:
     other = TABLES[relation.table]
     inner_alias = statement.alias()
     inner = condition(statement, other, where, inner_alias, path, depth + 1)
-    local = f"{alias}.{relation.local}"
+    local = computed.value(statement.dialect, table, relation.local, alias)
     if inner is None or relation.many:
         rest = f" AND ({inner})" if inner else ""
         joint = f"{inner_alias}.{relation.remote} = {local}"

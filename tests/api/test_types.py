@@ -21,7 +21,8 @@ from prefectlite.api.schema import SCHEMA
 from prefectlite.api.types import NULLABLE
 from prefectlite.repository.schema import migrations
 from prefectlite.repository.sqlite_schema import TYPES
-from prefectlite.repository.tables import TABLES, Kind
+from prefectlite.repository.table import Kind
+from prefectlite.repository.tables import TABLES
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
@@ -45,8 +46,8 @@ def test_every_column_and_relation_has_its_fields(name: str) -> None:
     assert isinstance(row, GraphQLObjectType)
     assert isinstance(condition, GraphQLInputObjectType)
     many = {f"{relation}_aggregate" for relation, target in table.relations.items() if target.many}
-    assert set(row.fields) == {*table.columns, *table.relations, *many}
-    assert set(condition.fields) == {"_and", "_or", "_not", *table.columns, *table.relations}
+    assert set(row.fields) == {*table.columns, *table.computed, *table.relations, *many}
+    assert set(condition.fields) == {"_and", "_or", "_not", *table.columns, *table.computed, *table.relations}
     for column in table.columns:
         assert isinstance(row.fields[column].type, GraphQLNonNull) == (column not in NULLABLE[name])
     assert str(row.fields[table.key].type) == ("uuid!" if table.key == "id" else "bigint!")
@@ -57,7 +58,8 @@ def test_every_column_and_relation_has_its_fields(name: str) -> None:
 def test_comparisons_of_a_kind() -> None:
     usual = {"_eq", "_neq", "_gt", "_gte", "_lt", "_lte", "_in", "_nin", "_is_null"}
     expected = dict.fromkeys(("uuid", "Int", "Boolean", "timestamptz", "interval", "bigint"), usual)
-    expected |= {"String": usual | {"_like", "_ilike"}, "jsonb": {"_is_null"}}
+    expected["String"] = usual | {"_like", "_nlike", "_ilike", "_nilike"}
+    expected["jsonb"] = {"_contains", "_has_key", "_has_keys_any", "_has_keys_all", "_is_null"}
     expected |= {"prose": expected["String"] | {"_search"}}
     for name, operators in expected.items():
         comparison = SCHEMA.type_map[f"{name}_comparison_exp"]
@@ -75,9 +77,8 @@ def test_the_printed_schema_can_be_read_back(capsys: pytest.CaptureFixture[str])
     sdl.main()
     text = capsys.readouterr().out
     assert print_schema(build_schema(text)).strip() == text.strip()
-    assert (
-        "flow_run(where: flow_run_bool_exp, order_by: [flow_run_order_by!], limit: Int, offset: Int): [flow_run!]!" in text
-    )
+    arguments = "where: flow_run_bool_exp, order_by: [flow_run_order_by!], limit: Int, offset: Int"
+    assert f"flow_run({arguments}, distinct_on: [flow_run_select_column!]): [flow_run!]!" in text
 
 
 def test_both_families_of_scalars_exist() -> None:

@@ -10,7 +10,8 @@ from prefectlite.errors import SchemaTooNew, StoreError, StoreUnavailable
 from prefectlite.repository.schema import Migration, migrations
 from prefectlite.repository.sqlite import open_sqlite
 from prefectlite.repository.sqlite_schema import TYPES
-from prefectlite.repository.tables import TABLES, Kind
+from prefectlite.repository.table import Kind
+from prefectlite.repository.tables import TABLES
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ async def test_everything_that_can_be_read_is_there(path: Path) -> None:
                 number = kind in (Kind.INT, Kind.BOOL, Kind.TIME, Kind.DURATION)
                 assert columns[column] == ("INTEGER" if number else "TEXT")
             for relation in table.relations.values():
-                assert relation.local in table.columns
+                assert table.kind(relation.local) is not None
                 assert relation.remote in TABLES[relation.table].columns
     finally:
         await database.aclose()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from prefectlite.clock import from_micros, to_micros
 from prefectlite.errors import BadRequest
-from prefectlite.repository.select import DIRECTIONS, compile_query, compile_root
+from prefectlite.repository.picking import DIRECTIONS
+from prefectlite.repository.select import compile_query, compile_root
 from prefectlite.repository.selection import (
     Aggregate,
     Column,
@@ -26,7 +27,8 @@ from prefectlite.repository.selection import (
     Selection,
     TaskRunCounts,
 )
-from prefectlite.repository.tables import TABLES, Kind
+from prefectlite.repository.table import Kind
+from prefectlite.repository.tables import TABLES
 from tests.repository import sample_rows
 from tests.repository.sample_rows import Sample
 
@@ -187,7 +189,7 @@ def test_relations_nest_with_their_own_questions(sample: Sample) -> None:
         {
             "id": Column("id"),
             "runs": Related("task_runs", runs),
-            "all": Related("task_runs", Aggregate("task_run", {"n": Count(), "__typename": Constant('"x"')})),
+            "all": Related("task_runs", Aggregate(Selection("task_run", {}), {"n": Count(), "__typename": Constant('"x"')})),
             "flow": Related("flow", Selection("flow", {"p": Related("project", Selection("project", columns("name")))})),
         },
         {"version": {"_eq": 1}},
@@ -214,7 +216,9 @@ def test_relations_nest_with_their_own_questions(sample: Sample) -> None:
 
 def test_the_same_relation_twice_under_two_names(sample: Sample) -> None:
     def flows(where: dict[str, Any]) -> Related:
-        return Related("flow_runs", Aggregate("flow_run", {"aggregate": Group({"count": Count(), "n": Count()})}, where))
+        return Related(
+            "flow_runs", Aggregate(Selection("flow_run", {}, where), {"aggregate": Group({"count": Count(), "n": Count()})})
+        )
 
     root = Selection(
         "flow", {"a": flows({"state": {"_eq": "Running"}}), "b": flows({"state": {"_eq": "Failed"}})}, key=uid(10)
@@ -236,7 +240,9 @@ def test_names_without_columns(sample: Sample) -> None:
 def test_roots_are_answered_together(sample: Sample) -> None:
     compiled = compile_query(
         {
-            "n": Aggregate("flow_run", {"aggregate": Group({"count": Count()})}, {"state": {"_eq": "Failed"}}),
+            "n": Aggregate(
+                Selection("flow_run", {}, {"state": {"_eq": "Failed"}}), {"aggregate": Group({"count": Count()})}
+            ),
             "hello": Constant('"it\'s"'),
             "one": Selection("project", columns("name"), key=uid(1)),
             "none": Selection("flow", columns("id"), limit=0),

@@ -16,7 +16,8 @@ from prefectlite.clock import from_micros
 from prefectlite.errors import BadRequest
 from prefectlite.repository.select import compile_root
 from prefectlite.repository.selection import Column, Selection
-from prefectlite.repository.tables import TABLES, Kind
+from prefectlite.repository.table import Kind
+from prefectlite.repository.tables import TABLES
 from prefectlite.repository.words import words
 from tests.repository import sample_rows
 from tests.repository.sample_rows import Sample
@@ -262,7 +263,7 @@ def test_patterns_of_the_test_agree_with_the_standard_library() -> None:
         ({"state": {"_in": [None]}}, r"_in\[0\]: a text is expected, got NoneType"),
         ({"state": {"_in": ["x"] * 10_001}}, "at most 10,000 values"),
         ({"_or": [{"state": {"_in": ["x"] * 10_000}}] * 3}, "at most 20,000 values"),
-        ({"labels": {"_eq": []}}, "known here are _is_null"),
+        ({"labels": {"_eq": []}}, "known here are _contains"),
     ],
 )
 def test_says_which_field_is_wrong(where: Any, message: str) -> None:

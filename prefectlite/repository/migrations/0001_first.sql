@@ -11,6 +11,20 @@ INSERT INTO counter (name, value) VALUES ('seq', 0);
 -- Up to which line of the logs the index of words is filled.
 INSERT INTO counter (name, value) VALUES ('log_words', 0);
 
+-- There is one of them; clients of Prefect's server name it in what they ask.
+CREATE TABLE tenant (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    info $json NOT NULL,
+    settings $json NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+INSERT INTO tenant (id, name, slug, info, settings, created, updated)
+VALUES ('00000000-0000-4000-8000-000000000001', 'default', 'default', '{}', '{}', 0, 0);
+
 CREATE TABLE project (
     id $id PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -37,27 +51,34 @@ CREATE TABLE flow_group (
 
 -- One version of one flow. `digest` is the hash of its structure and of the code it was loaded from: registering the same
 -- digest again finds this row. A flow that was only run from a script has no project and no storage; `source` is where
--- that script was, for who wants to go on with a run of it.
+-- that script was, for who wants to go on with a run of it. `runtime` is what can execute it: 'prefectlite' or 'prefect'.
 CREATE TABLE flow (
     id $id PRIMARY KEY,
     project_id $id REFERENCES project (id) ON DELETE CASCADE,
     name TEXT NOT NULL,
     version INTEGER NOT NULL,
-    version_group_id $id NOT NULL REFERENCES flow_group (id) ON DELETE CASCADE,
+    flow_group_id $id NOT NULL REFERENCES flow_group (id) ON DELETE CASCADE,
+    version_group_id TEXT NOT NULL, -- the group's name
     description TEXT,
     archived INTEGER NOT NULL DEFAULT 0,
     parameters $json NOT NULL,
+    environment $json,
+    run_config $json,
+    schedule $json,
+    is_schedule_active INTEGER NOT NULL DEFAULT 0,
     storage $json,
     source $json,
     serialized_flow $json NOT NULL,
     core_version TEXT NOT NULL,
+    runtime TEXT NOT NULL,
     digest TEXT NOT NULL,
     created $time NOT NULL,
     updated $time NOT NULL,
-    UNIQUE (version_group_id, version)
+    UNIQUE (flow_group_id, version)
 );
 
 CREATE INDEX flow_by_name ON flow (name, project_id, version);
+CREATE INDEX flow_by_version_group ON flow (version_group_id, version);
 CREATE INDEX flow_by_digest ON flow (digest);
 CREATE INDEX flow_by_project ON flow (project_id);
 CREATE INDEX flow_by_created ON flow (created);
@@ -67,12 +88,15 @@ CREATE TABLE task (
     flow_id $id NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
     slug TEXT NOT NULL,
     name TEXT NOT NULL,
+    description TEXT,
     type TEXT NOT NULL,
     mapped INTEGER NOT NULL,
+    auto_generated INTEGER NOT NULL,
     max_retries INTEGER NOT NULL,
     retry_delay $big,
     timeout $big,
     trigger_name TEXT NOT NULL,
+    cache_key TEXT,
     is_root_task INTEGER NOT NULL,
     is_terminal_task INTEGER NOT NULL,
     is_reference_task INTEGER NOT NULL,
@@ -126,6 +150,7 @@ CREATE TABLE flow_run (
     parameters $json NOT NULL,
     context $json NOT NULL,
     labels $json NOT NULL,
+    run_config $json,
     scheduled_start_time $time NOT NULL,
     auto_scheduled INTEGER NOT NULL DEFAULT 0,
     idempotency_key TEXT,
@@ -141,6 +166,8 @@ CREATE TABLE flow_run (
     agent_id $id REFERENCES agent (id) ON DELETE SET NULL,
     owner TEXT,
     lease_epoch INTEGER NOT NULL DEFAULT 0,
+    heartbeat $time, -- of a run that another runtime executes
+    times_resurrected INTEGER NOT NULL DEFAULT 0,
     created $time NOT NULL,
     updated $time NOT NULL,
     UNIQUE (idempotency_key, flow_id)
@@ -264,7 +291,7 @@ CREATE TABLE concurrency_limit (
 -- What is to happen when a run of the group, or any, enters one of these states.
 CREATE TABLE cloud_hook (
     id $id PRIMARY KEY,
-    version_group_id $id REFERENCES flow_group (id) ON DELETE CASCADE,
+    flow_group_id $id REFERENCES flow_group (id) ON DELETE CASCADE,
     name TEXT,
     type TEXT NOT NULL,
     states $json NOT NULL,
@@ -274,4 +301,4 @@ CREATE TABLE cloud_hook (
     updated $time NOT NULL
 );
 
-CREATE INDEX cloud_hook_by_group ON cloud_hook (version_group_id);
+CREATE INDEX cloud_hook_by_group ON cloud_hook (flow_group_id);
