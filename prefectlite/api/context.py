@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from prefectlite.api.caller import Caller
+
 if TYPE_CHECKING:
     from prefectlite.session import Session
 
 
 class Context(msgspec.Struct, frozen=True):
-    """The session that an operation works on, and its variables as they were sent."""
+    """The session that an operation works on, its variables as they were sent, and who sent them."""
 
     session: Session
     raw_variables: Mapping[str, Any]
+    caller: Caller

@@ -6,6 +6,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from prefectlite.api.caller import Caller, caller_of
 from prefectlite.api.gateway import Gateway
 from prefectlite.api.requests import Answer, Request, failure, request_of, requests_of
 from prefectlite.errors import BadRequest
@@ -29,7 +30,7 @@ class HttpEndpoint:
                 response = _response(failure(f"The body is larger than {MAX_BODY:,} bytes", BadRequest.code, 413))
                 response.headers["connection"] = "close"
                 return response
-            return _response(await self._answer(requests_of(body)))
+            return _response(await self._answer(requests_of(body), caller_of(http.headers)))
         except BadRequest as error:
             return _response(failure(str(error), error.code, 400))
         except ClientDisconnect:
@@ -46,19 +47,20 @@ class HttpEndpoint:
                     "operationName": given.get("operationName"),
                 }
             )
-            response = _response(await self._answer(request, read_only=True))
+            response = _response(await self._answer(request, caller_of(http.headers), read_only=True))
         except BadRequest as error:
             return _response(failure(str(error), error.code, 400))
         if response.status_code == 405:
             response.headers["allow"] = "POST"
         return response
 
-    async def _answer(self, asked: Request | list[Request], *, read_only: bool = False) -> Answer:
+    async def _answer(self, asked: Request | list[Request], caller: Caller, *, read_only: bool = False) -> Answer:
         execution = await self._gateway.execution()
         budget = execution.budget()
         if isinstance(asked, Request):
-            return await execution.run(asked, budget, read_only=read_only)
-        answers = [await execution.run(request, budget) for request in asked]  # in order: a batch may hold mutations
+            return await execution.run(asked, budget, caller, read_only=read_only)
+        # In order: a batch may hold mutations.
+        answers = [await execution.run(request, budget, caller) for request in asked]
         return Answer(b"[" + b",".join(answer.body for answer in answers) + b"]")
 
 

@@ -11,6 +11,7 @@ from graphql import ExecutionResult, OperationDefinitionNode, OperationType
 from graphql.execution import execute
 from graphql.execution.values import get_variable_values
 
+from prefectlite.api.caller import Caller
 from prefectlite.api.context import Context
 from prefectlite.api.documents import Document, Documents
 from prefectlite.api.failures import answer_errors, error_objects
@@ -46,7 +47,7 @@ class Execution:
         """A fresh budget, for one request from outside."""
         return Budget()
 
-    async def run(self, request: Request, budget: Budget, *, read_only: bool = False) -> Answer:
+    async def run(self, request: Request, budget: Budget, caller: Caller, *, read_only: bool = False) -> Answer:
         """The answer to a query or a mutation; with `read_only` a mutation is refused with status 405. Never raises."""
         try:
             prepared = await self._prepare(request, budget)
@@ -59,14 +60,14 @@ class Execution:
                 return failure("Mutations need POST", BadRequest.code, 405)
             fields = self._compiled_fields(prepared)
             if fields is None:
-                return await self._execute(prepared)
+                return await self._execute(prepared, caller)
             roots = {key: root(prepared.asked, nodes) for key, nodes in fields.items()}
             data = await read_json(self._session.database, roots)
             return Answer(b'{"data":' + data + b"}")
         except Exception as error:
             return answer_errors([error], status=200)
 
-    async def subscribe(self, request: Request, budget: Budget) -> Answer | AsyncGenerator[bytes, None]:
+    async def subscribe(self, request: Request, budget: Budget, caller: Caller) -> Answer | AsyncGenerator[bytes, None]:
         """The answers of a subscription, one for each piece of news; or what was wrong with it, as one answer.
 
         Queries and mutations give the one answer that they have.
@@ -76,7 +77,7 @@ class Execution:
             if isinstance(prepared, Answer):
                 return prepared
             if prepared.operation.operation is not OperationType.SUBSCRIPTION:
-                return await self.run(request, Budget())
+                return await self.run(request, Budget(), caller)
             return self._news(prepared)
         except Exception as error:
             return answer_errors([error], status=400)
@@ -104,13 +105,13 @@ class Execution:
         fields = prepared.asked.root_fields(prepared.operation, "Query")
         return fields if all(is_compiled(nodes[0].name.value) for nodes in fields.values()) else None
 
-    async def _execute(self, prepared: Prepared) -> Answer:
+    async def _execute(self, prepared: Prepared, caller: Caller) -> Answer:
         """Through graphql-core, for mutations and introspection."""
         name = prepared.operation.name
         result = execute(
             SCHEMA,
             prepared.document.ast,
-            context_value=Context(self._session, prepared.asked.raw),
+            context_value=Context(self._session, prepared.asked.raw, caller),
             variable_values=dict(prepared.request.variables),
             operation_name=name.value if name else None,
         )

@@ -10,6 +10,7 @@ import msgspec
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from prefectlite.api.caller import caller_of
 from prefectlite.api.gateway import Gateway
 from prefectlite.api.requests import Answer, Request, failure, request_of
 from prefectlite.errors import BadRequest
@@ -143,7 +144,7 @@ class _Connection:
 
     async def _run(self, operation_id: str, request: Request) -> Answer | None:
         execution = await self._gateway.execution()
-        found = await execution.subscribe(request, execution.budget())
+        found = await execution.subscribe(request, execution.budget(), caller_of(self._websocket.headers))
         if isinstance(found, Answer):
             return found
         async with aclosing(found):

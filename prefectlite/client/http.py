@@ -23,7 +23,7 @@ class Client:
 
         self.url = url.rstrip("/")
         self._errors = httpx.HTTPError
-        self._http = httpx.AsyncClient(timeout=timeout, headers={"X-PREFECT-CORE-VERSION": __version__})
+        self._http = httpx.AsyncClient(timeout=timeout, headers={"X-PREFECTLITE-VERSION": __version__})
 
     async def __aenter__(self) -> Client:
         return self

@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from prefectlite.client import restarts
+from prefectlite.client.agents import Agents
+from prefectlite.client.flows import Flows
+from prefectlite.client.foreign import ForeignRuns
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
 from prefectlite.ids import new_id
@@ -15,9 +18,9 @@ from prefectlite.language.serialized import complete, digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, context_of, record_state
-from prefectlite.repository import flows, retention, runs
+from prefectlite.repository import flow_changes, flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.flows import FlowVersion
+from prefectlite.repository.flows import FlowToRun, FlowVersion
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
@@ -28,6 +31,9 @@ class LocalClient:
 
     def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock) -> None:
         self._database, self._orchestrator, self._clock = database, orchestrator, clock
+        self.flows = Flows(database, orchestrator, clock)
+        self.agents = Agents(database, clock)
+        self.foreign = ForeignRuns(database, orchestrator, clock)
 
     async def create_project(self, name: str, description: str | None = None) -> str:
         """The id of the new project. Raises BadRequest ("Uniqueness violation.") if there is one of this name."""
@@ -102,25 +108,26 @@ class LocalClient:
         if (flow_id is None) == (version_group_id is None):
             raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
 
-        async def find(tx: Transaction) -> tuple[str, str, list[Any]]:
+        async def find(tx: Transaction) -> FlowToRun:
             return await flows.flow_for_run(tx, flow_id, version_group_id)
 
-        found_id, flow_name, known = await self._database.write(find)
-        if idempotency_key and (earlier := await runs.run_with_key(self._database, found_id, idempotency_key)):
+        flow = await self._database.write(find)
+        if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):
             return earlier
         facts = FlowRunCreation(
-            flow_id=found_id,
+            flow_id=flow.id,
             name=flow_run_name or run_name(),
-            parameters=_complete(flow_name, known, parameters or {}),
+            parameters=_complete(flow.name, flow.parameters, flow.defaults | (parameters or {})),
             context=context or {},
-            labels=sorted(labels or ()),
+            labels=flow.labels(labels, run_config),
+            run_config=next((one for one in (run_config, *flow.run_configs) if one is not None), None),
             scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self._clock.micros(),
             idempotency_key=idempotency_key,
         )
         try:
             return (await self.create_run(facts)).id
         except Exception:  # somebody else used the key in between
-            if idempotency_key and (earlier := await runs.run_with_key(self._database, found_id, idempotency_key)):
+            if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):
                 return earlier
             raise
 
@@ -153,10 +160,27 @@ class LocalClient:
             FlowRunProposal(flow_run_id, self._record(Cancelling("Flow run is being cancelled")))
         )
         if isinstance(verdict, Replace):
+            await self.foreign.cancel_task_runs(flow_run_id)
             return verdict.state.name
         if isinstance(verdict, Refuse):  # it ended in between
             return (await runs.flow_run(self._database, flow_run_id)).state
         return "Cancelling"
+
+    async def set_name(self, table: str, run_id: str, name: str) -> None:
+        """Rename a flow run or task run (`table` says which). Raises NotFound."""
+
+        async def work(tx: Transaction) -> None:
+            await flow_changes.set_run(tx, table, run_id, self._clock.micros(), name=name)
+
+        await self._database.write(work, durable=True)
+
+    async def set_labels(self, flow_run_id: str, labels: Collection[str]) -> None:
+        """Say which labels an agent must have to take a run. Raises NotFound."""
+
+        async def work(tx: Transaction) -> None:
+            await flow_changes.set_run(tx, "flow_run", flow_run_id, self._clock.micros(), labels=sorted(set(labels)))
+
+        await self._database.write(work, durable=True)
 
     async def restart_flow_run(self, flow_run_id: str, claim: str, tasks: Collection[str] = ()) -> FlowRunRow:
         """The run, which has ended, scheduled again, and kept for the process `claim`.

@@ -42,6 +42,10 @@ class Dialect(Protocol):
         """Whether the JSON in `column` has all that `document` has."""
         ...
 
+    def contained(self, column: str, texts: Sequence[str], bind: Callable[[Any], str]) -> str:
+        """Whether every one of the texts in the list in `column` is one of `texts`."""
+        ...
+
     def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
         """Whether the JSON in `column` is an object with these keys, or a list with these texts: all or any of them."""
         ...
@@ -92,6 +96,10 @@ class SqliteDialect:
     def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
         return documents.contains(column, document, bind)
 
+    def contained(self, column: str, texts: Sequence[str], bind: Callable[[Any], str]) -> str:
+        known = f"SELECT value FROM json_each({bind(self.listed(texts))})"
+        return f"NOT EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.value NOT IN ({known}))"
+
     def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
         return documents.has_keys(column, keys, bind, all_of_them=all_of_them)
 
@@ -138,6 +146,9 @@ class PostgresDialect:
 
     def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
         return f"{column}::jsonb @> {bind(msgspec.json.encode(document).decode())}::text::jsonb"
+
+    def contained(self, column: str, texts: Sequence[str], bind: Callable[[Any], str]) -> str:
+        return f"{column}::jsonb <@ to_jsonb({bind(list(texts))}::text[])"
 
     def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
         return f"{column}::jsonb {'?&' if all_of_them else '?|'} {bind(list(keys))}::text[]"

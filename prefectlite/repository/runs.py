@@ -100,7 +100,7 @@ async def scheduled_runs(database: Database) -> list[tuple[str, int]]:
         f"""
         SELECT r.id, coalesce(r.state_start_time, r.scheduled_start_time) AS due
         FROM flow_run r JOIN flow f ON f.id = r.flow_id
-        WHERE r.state IN ('{_SCHEDULED}') AND r.owner IS NULL AND f.storage IS NOT NULL
+        WHERE r.state IN ('{_SCHEDULED}') AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
         ORDER BY due
         """
     )

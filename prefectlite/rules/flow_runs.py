@@ -69,6 +69,8 @@ def _refusal(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | N
             f"flow run {proposal.run_id} has ended as {snapshot.state}; only a restart takes it out of that state",
             snapshot.version,
         )
+    if proposal.state.name == "Submitted" and (snapshot.state == "Submitted" or is_executing(snapshot.state)):
+        return Refuse("OWNED", "State update failed: this run has already been submitted.", snapshot.version)
     return None
 
 

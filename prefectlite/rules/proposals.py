@@ -20,6 +20,7 @@ class FlowRunCreation(msgspec.Struct, frozen=True):
     labels: list[str]
     scheduled_start_time: int
     idempotency_key: str | None = None
+    run_config: dict[str, Any] | None = None
 
 
 class FlowRunProposal(msgspec.Struct, frozen=True):

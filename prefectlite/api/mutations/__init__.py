@@ -1,0 +1,16 @@
+"""The Mutation type: each field hands its input to the session's client, which knows the door."""
+
+from __future__ import annotations
+
+from prefectlite.api.mutations import agents, flows, groups, projects, runs, states
+from prefectlite.api.types import object_type
+
+_FIELDS = {
+    **projects.FIELDS,
+    **flows.FIELDS,
+    **groups.FIELDS,
+    **runs.FIELDS,
+    **states.FIELDS,
+    **agents.FIELDS,
+}
+Mutation = object_type("Mutation", _FIELDS, "What can be done.")

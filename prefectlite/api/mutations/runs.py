@@ -1,0 +1,79 @@
+"""Mutations of runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefectlite.api.context import Context
+from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
+from prefectlite.api.scalars import JSON, UUID, DateTime
+from prefectlite.api.state_json import json_object
+from prefectlite.api.types import listed
+
+
+async def create_flow_run(context: Context, given: Payload) -> Payload:
+    objects: dict[str, Any] = {
+        name: json_object(given[name], name)
+        for name in ("parameters", "context", "run_config")
+        if given.get(name) is not None
+    }
+    plain = ("flow_id", "version_group_id", "labels", "scheduled_start_time", "idempotency_key", "flow_run_name")
+    arguments = {name: given[name] for name in plain if given.get(name) is not None}
+    return {"id": await context.session.client.create_flow_run(**arguments, **objects)}
+
+
+async def cancel_flow_run(context: Context, given: Payload) -> Payload:
+    return {"state": await context.session.client.cancel_flow_run(given["flow_run_id"])}
+
+
+async def set_flow_run_name(context: Context, given: Payload) -> Payload:
+    await context.session.client.set_name("flow_run", given["flow_run_id"], given["name"])
+    return DONE
+
+
+async def set_task_run_name(context: Context, given: Payload) -> Payload:
+    await context.session.client.set_name("task_run", given["task_run_id"], given["name"])
+    return DONE
+
+
+async def set_flow_run_labels(context: Context, given: Payload) -> Payload:
+    await context.session.client.set_labels(given["flow_run_id"], given["labels"])
+    return DONE
+
+
+async def delete_flow_run(context: Context, given: Payload) -> Payload:
+    await context.session.client.flows.delete("flow_run", given["flow_run_id"])
+    return DONE
+
+
+_run = {"flow_run_id": UUID(required=True)}
+FIELDS = {
+    "create_flow_run": mutation(
+        create_flow_run,
+        {
+            "flow_id": UUID(),
+            "version_group_id": text(),
+            "parameters": JSON(),
+            "labels": listed(text),
+            "context": JSON(),
+            "run_config": JSON(),
+            "scheduled_start_time": DateTime(),
+            "idempotency_key": text(),
+            "flow_run_name": text(),
+        },
+        ID,
+        "Schedule a run of a flow, now or at a time.",
+    ),
+    "cancel_flow_run": mutation(cancel_flow_run, _run, {"state": text()}, "Stop a run; says its state."),
+    "set_flow_run_name": mutation(set_flow_run_name, {**_run, "name": text(required=True)}, SUCCESS, "Rename a run."),
+    "set_task_run_name": mutation(
+        set_task_run_name,
+        {"task_run_id": UUID(required=True), "name": text(required=True)},
+        SUCCESS,
+        "Rename a task run.",
+    ),
+    "set_flow_run_labels": mutation(
+        set_flow_run_labels, {**_run, "labels": listed(text)}, SUCCESS, "Say which agents may take a run."
+    ),
+    "delete_flow_run": mutation(delete_flow_run, _run, SUCCESS, "Delete a run and all that is known of it."),
+}

@@ -1,0 +1,101 @@
+"""The door for executors of another runtime: unmodified clients and agents of Prefect 1.x."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefectlite.clock import Clock
+from prefectlite.errors import TransitionRefused
+from prefectlite.ids import new_id
+from prefectlite.orchestrator.protocols import Orchestrator
+from prefectlite.records import LogRow, record_state, sent_state
+from prefectlite.repository import foreign_runs, runs
+from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.flows import FOREIGN
+from prefectlite.repository.foreign_runs import TaskRunState
+from prefectlite.repository.logs import append_lines
+from prefectlite.rules.proposals import FlowRunProposal, Refuse, TaskRunProposal, Verdict
+from prefectlite.states import Cancelled, Pending, Running, Scheduled, State, Submitted
+
+
+class ForeignRuns:
+    """Runs that something else executes: it decides on retries itself, sends whole documents, and beats its heart."""
+
+    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock) -> None:
+        self._database, self._orchestrator, self._clock = database, orchestrator, clock
+
+    async def set_flow_run_state(
+        self, run_id: str, state: State, document: dict[str, Any], agent_id: str | None = None
+    ) -> None:
+        """Bring a run to `state`, which the client described by `document`.
+
+        Scheduled is the explicit restart of a run that has ended. Raises TransitionRefused and NotFound.
+        """
+        runtime, _ = await foreign_runs.runtime_of(self._database, run_id)
+        now = self._clock.micros()
+        record = sent_state(state, document, new_id(), now) if runtime == FOREIGN else record_state(state, new_id(), now)
+        restart = isinstance(state, Scheduled)
+        _check(await self._orchestrator.propose(FlowRunProposal(run_id, record, restart=restart)))
+        if runtime == FOREIGN and isinstance(state, Running | Submitted):
+            await self.beat(run_id, agent_id)
+        if runtime == FOREIGN and isinstance(state, Cancelled):
+            await self.cancel_task_runs(run_id)
+
+    async def set_task_run_state(self, run_id: str, state: State, document: dict[str, Any]) -> None:
+        """As `set_flow_run_state`, for a task run; Pending is its explicit restart."""
+        flow_run_id, task_id, map_index, _ = await runs.task_run_place(self._database, run_id)
+        runtime, _ = await foreign_runs.runtime_of(self._database, flow_run_id)
+        now = self._clock.micros()
+        record = sent_state(state, document, new_id(), now) if runtime == FOREIGN else record_state(state, new_id(), now)
+        before, _ = await runs.task_run_state(self._database, run_id)
+        restart = state.is_pending() or state.is_meta_state() or before == "Looped"  # after each round of a loop
+        proposal = TaskRunProposal(run_id, flow_run_id, task_id, map_index, record, restart=restart)
+        _check(await self._orchestrator.propose(proposal))
+
+    async def task_run(self, flow_run_id: str, task_id: str, map_index: int = -1) -> TaskRunState:
+        """The run of a task, or of a child of it; made, in state Pending, if there is none. Raises NotFound."""
+        found = await foreign_runs.task_run_at(self._database, flow_run_id, task_id, map_index)
+        if found is not None:
+            return found
+        await foreign_runs.check_place(self._database, flow_run_id, task_id)
+        run_id = foreign_runs.place_id(flow_run_id, task_id, map_index)
+        record = record_state(Pending("Task run created."), new_id(), self._clock.micros())
+        # Somebody else may have made it meanwhile, under the same id: then this is refused, and theirs is there.
+        await self._orchestrator.propose(TaskRunProposal(run_id, flow_run_id, task_id, map_index, record, 0))
+        return await foreign_runs.task_run_state(self._database, run_id)
+
+    async def task_run_state(self, task_run_id: str) -> TaskRunState:
+        """Where a task run stands. Raises NotFound."""
+        return await foreign_runs.task_run_state(self._database, task_run_id)
+
+    async def beat(self, run_id: str, agent_id: str | None = None) -> None:
+        """Note that a run is alive; unknown ones do no harm."""
+
+        async def work(tx: Transaction) -> None:
+            await foreign_runs.beat(tx, run_id, self._clock.micros(), agent_id)
+
+        await self._database.write(work)
+
+    async def write_logs(self, lines: Sequence[LogRow]) -> None:
+        """Add lines to the logs of runs, in their order; lines of unknown runs are left out."""
+
+        async def work(tx: Transaction) -> None:
+            known = await foreign_runs.known_runs(tx, {line.flow_run_id for line in lines})
+            if kept := [line for line in lines if line.flow_run_id in known]:
+                await append_lines(tx, kept)
+
+        await self._database.write(work)
+
+    async def cancel_task_runs(self, flow_run_id: str) -> None:
+        """Bring what has not ended of a cancelled run to Cancelled, as no engine does it."""
+        for run_id in await foreign_runs.unfinished_task_runs(self._database, flow_run_id):
+            _, task_id, map_index, _ = await runs.task_run_place(self._database, run_id)
+            record = record_state(Cancelled("Flow run was cancelled."), new_id(), self._clock.micros())
+            await self._orchestrator.propose(TaskRunProposal(run_id, flow_run_id, task_id, map_index, record))
+
+
+def _check(verdict: Verdict) -> None:
+    if isinstance(verdict, Refuse):
+        known = verdict.reason.startswith("State update failed")
+        raise TransitionRefused(verdict.reason if known else f"State update failed: {verdict.reason}")

@@ -1,0 +1,105 @@
+"""Agents in other processes: who they are, when they last asked, and which runs are theirs to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from prefectlite.errors import BadRequest, NotFound
+from prefectlite.ids import new_id
+from prefectlite.repository.database import Database, Transaction
+from prefectlite.states import Paused, Queued, Resume, Retrying, Scheduled
+
+#: So many runs are offered to an agent at a time.
+MOST_RUNS = 25
+_WAITING = "', '".join(cls.__name__ for cls in (Scheduled, Paused, Resume, Retrying, Queued))
+_NEW = """
+INSERT INTO agent (id, agent_config_id, name, type, core_version, labels, last_queried, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)
+"""
+
+
+class AgentFacts(msgspec.Struct, frozen=True):
+    """What an agent says of itself."""
+
+    type: str
+    name: str
+    core_version: str
+    labels: list[str]
+    agent_config_id: str | None = None
+
+
+async def register(tx: Transaction, agent: AgentFacts, now: int) -> str:
+    """The id of this agent; an earlier one that said the same of itself is this one, started again."""
+    labels = msgspec.json.encode(sorted(set(agent.labels))).decode()
+    same = (agent.name, agent.type, agent.core_version, labels)
+    sql = "SELECT id FROM agent WHERE name = $1 AND type = $2 AND core_version = $3 AND labels = $4 LIMIT 1"
+    if rows := await tx.fetch(sql, same):
+        await tx.execute("UPDATE agent SET last_queried = $2, updated = $2 WHERE id = $1", (rows[0][0], now))
+        return str(rows[0][0])
+    if agent.agent_config_id and not await tx.fetch("SELECT 1 FROM agent_config WHERE id = $1", (agent.agent_config_id,)):
+        raise NotFound(f"Agent config {agent.agent_config_id} not found")
+    agent_id = new_id()
+    await tx.execute(_NEW, (agent_id, agent.agent_config_id, *same, now))
+    return agent_id
+
+
+async def save_config(tx: Transaction, name: str, settings: dict[str, Any], now: int) -> str:
+    """The id of new settings for agents. Raises BadRequest if there are some of this name."""
+    if await tx.fetch("SELECT 1 FROM agent_config WHERE name = $1", (name,)):
+        raise BadRequest("Uniqueness violation.")
+    config_id = new_id()
+    await tx.execute(
+        "INSERT INTO agent_config (id, name, settings, created, updated) VALUES ($1, $2, $3, $4, $4)",
+        (config_id, name, msgspec.json.encode(settings).decode(), now),
+    )
+    return config_id
+
+
+async def change_config(
+    tx: Transaction, config_id: str, name: str | None, settings: dict[str, Any] | None, now: int
+) -> None:
+    """Give settings for agents another name or content, where one is given."""
+    text = None if settings is None else msgspec.json.encode(settings).decode()
+    await tx.execute(
+        "UPDATE agent_config SET name = coalesce($2, name), settings = coalesce($3, settings), updated = $4 WHERE id = $1",
+        (config_id, name, text, now),
+    )
+
+
+async def seen(tx: Transaction, agent_id: str, now: int) -> None:
+    """Note that an agent has asked for runs."""
+    await tx.execute("UPDATE agent SET last_queried = $2 WHERE id = $1", (agent_id, now))
+
+
+async def due_runs(database: Database, runtime: str, before: int, labels: Sequence[str]) -> list[str]:
+    """The ids of runs that such an agent may begin, or go on with, until `before`; those due first come first.
+
+    Runs go to agents that have all of their labels; those without labels to agents without.
+    """
+    values: list[Any] = [before, runtime]
+
+    def bind(value: Any) -> str:
+        values.append(value)
+        return f"${len(values)}"
+
+    fits = "r.labels = '[]'"
+    if labels:
+        fits = f"r.labels <> '[]' AND {database.dialect.contained('r.labels', sorted(set(labels)), bind)}"
+    rows = await database.read(
+        f"""
+        SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id
+        WHERE f.runtime = $2 AND f.project_id IS NOT NULL AND {fits} AND (
+            (r.state IN ('{_WAITING}') AND r.state_start_time <= $1)
+            OR (r.state = 'Running' AND EXISTS (
+                SELECT 1 FROM task_run t
+                WHERE t.flow_run_id = r.id AND t.state IN ('{_WAITING}') AND t.state_start_time <= $1
+            ))
+        )
+        ORDER BY r.state_start_time, r.id LIMIT {MOST_RUNS}
+        """,
+        values,
+    )
+    return [row[0] for row in rows]
