@@ -58,6 +58,7 @@ class FlowRow(msgspec.Struct, frozen=True):
     storage: dict[str, Any] | None
     task_ids: dict[str, str]
     source: dict[str, Any] | None = None  # where it was, if it was only run from a script
+    runtime: str = "prefectlite"  # what executes its runs; the other one is "prefect"
 
 
 class FlowRunRow(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ class ForeignRuns:
         _check(await self._orchestrator.propose(FlowRunProposal(run_id, record, restart=restart)))
         if runtime == FOREIGN and isinstance(state, Running | Submitted):
             await self.beat(run_id, agent_id)
+            await self._make_task_runs(run_id)
         if runtime == FOREIGN and isinstance(state, Cancelled):
             await self.cancel_task_runs(run_id)
 
@@ -59,11 +60,22 @@ class ForeignRuns:
         if found is not None:
             return found
         await foreign_runs.check_place(self._database, flow_run_id, task_id)
-        run_id = foreign_runs.place_id(flow_run_id, task_id, map_index)
-        record = record_state(Pending("Task run created."), new_id(), self._clock.micros())
         # Somebody else may have made it meanwhile, under the same id: then this is refused, and theirs is there.
-        await self._orchestrator.propose(TaskRunProposal(run_id, flow_run_id, task_id, map_index, record, 0))
-        return await foreign_runs.task_run_state(self._database, run_id)
+        proposal = self._new_task_run(flow_run_id, task_id, map_index)
+        await self._orchestrator.propose(proposal)
+        return await foreign_runs.task_run_state(self._database, proposal.run_id)
+
+    async def _make_task_runs(self, flow_run_id: str) -> None:
+        """Make the runs of all tasks, because a client finds the ids of its tasks among them."""
+        missing = await foreign_runs.tasks_without_runs(self._database, flow_run_id)
+        proposals = [self._new_task_run(flow_run_id, task_id, -1) for task_id in missing]
+        for answer in [self._orchestrator.propose(proposal) for proposal in proposals]:
+            await answer
+
+    def _new_task_run(self, flow_run_id: str, task_id: str, map_index: int) -> TaskRunProposal:
+        run_id = foreign_runs.place_id(flow_run_id, task_id, map_index)
+        record = record_state(Pending("Task run created"), new_id(), self._clock.micros())
+        return TaskRunProposal(run_id, flow_run_id, task_id, map_index, record, 0)
 
     async def task_run_state(self, task_run_id: str) -> TaskRunState:
         """Where a task run stands. Raises NotFound."""

@@ -13,7 +13,7 @@ from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.version import __version__
 
-_FLOW = "SELECT id, name, version, project_id, digest, storage, source, archived FROM flow"
+_FLOW = "SELECT id, name, version, project_id, digest, storage, source, archived, runtime FROM flow"
 _TASK = """
 INSERT INTO task (id, flow_id, slug, name, description, type, mapped, auto_generated, max_retries, retry_delay, timeout,
     trigger_name, cache_key, is_root_task, is_terminal_task, is_reference_task, tags, created, updated)
@@ -224,8 +224,8 @@ async def _found_again(tx: Transaction, row: Row, flow: FlowVersion) -> FlowRow:
 
 
 def _row(row: Row, tasks: list[Row]) -> FlowRow:
-    flow_id, name, version, project_id, digest, storage, source, _ = row
-    return FlowRow(flow_id, name, version, project_id, digest, _loads(storage), dict(tasks), _loads(source))
+    flow_id, name, version, project_id, digest, storage, source, _, runtime = row
+    return FlowRow(flow_id, name, version, project_id, digest, _loads(storage), dict(tasks), _loads(source), runtime)
 
 
 async def save_tasks(tx: Transaction, flow_id: str, tasks: Sequence[Mapping[str, Any]], now: int) -> dict[str, str]:

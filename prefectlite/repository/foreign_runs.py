@@ -71,6 +71,15 @@ async def _task_run(database: Database, where: str, *values: object) -> TaskRunS
     return TaskRunState(*rows[0]) if rows else None
 
 
+async def tasks_without_runs(database: Database, flow_run_id: str) -> list[str]:
+    """The ids of those tasks of a run's flow that have no run in it."""
+    sql = """
+    SELECT t.id FROM flow_run r JOIN task t ON t.flow_id = r.flow_id
+    WHERE r.id = $1 AND NOT EXISTS (SELECT 1 FROM task_run x WHERE x.flow_run_id = r.id AND x.task_id = t.id)
+    """
+    return [row[0] for row in await database.read(sql, (flow_run_id,))]
+
+
 async def unfinished_task_runs(database: Database, flow_run_id: str) -> list[str]:
     """The ids of the task runs that have not ended."""
     sql = f"SELECT id FROM task_run WHERE flow_run_id = $1 AND state IN ('{_UNFINISHED}')"

@@ -15,6 +15,7 @@ from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
 from prefectlite.records import FlowRunRow, record_state
 from prefectlite.repository import runs
+from prefectlite.repository.flows import OWN
 from prefectlite.rules.proposals import FlowRunProposal
 from prefectlite.services.catalog import Catalog
 from prefectlite.session import Session
@@ -125,8 +126,8 @@ class Agent:
     async def _execute(self, row: FlowRunRow, takeover_from: str | None) -> None:
         session = self._session
         flow = await session.flow(row.flow_id)
-        if flow.storage is None:
-            return  # a script's own
+        if flow.storage is None or flow.runtime != OWN:
+            return  # a script's own, or for agents of another runtime
         try:
             graph = await self._catalog.find(flow)
         except Exception as error:

@@ -92,13 +92,13 @@ async def write_run_logs(context: Context, given: Payload) -> Payload:
 
 
 def _line(line: Payload, now: int) -> LogRow:
-    timestamp = line.get("timestamp")
+    timestamp, level = line.get("timestamp"), line.get("level")
     return LogRow(
         new_id(),
         line["flow_run_id"],
         line.get("task_run_id"),
         now if timestamp is None else to_micros(timestamp),
-        str(line.get("level") or "INFO"),
+        "INFO" if level is None else level.value,
         line.get("name") or "prefect",
         line.get("message") or "",
     )
