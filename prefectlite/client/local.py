@@ -8,6 +8,7 @@ from typing import Any
 
 from prefectlite.client import restarts
 from prefectlite.client.agents import Agents
+from prefectlite.client.artifacts import Artifacts
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
 from prefectlite.clock import Clock, from_micros, to_micros
@@ -33,6 +34,7 @@ class LocalClient:
         self._database, self._orchestrator, self._clock = database, orchestrator, clock
         self.flows = Flows(database, orchestrator, clock)
         self.agents = Agents(database, clock)
+        self.artifacts = Artifacts(database, clock)
         self.foreign = ForeignRuns(database, orchestrator, clock)
 
     async def create_project(self, name: str, description: str | None = None) -> str:

@@ -13,6 +13,10 @@ from prefectlite.repository.database import Transaction
 from prefectlite.repository.flows import save_edges, save_tasks
 
 _PLACED = "UPDATE task SET mapped = $2, is_root_task = $3, is_terminal_task = $4, is_reference_task = $5 WHERE id = $1"
+_EDGES = """
+SELECT u.slug, d.slug, e.key, e.mapped FROM edge e
+JOIN task u ON u.id = e.upstream_task_id JOIN task d ON d.id = e.downstream_task_id WHERE e.flow_id = $1
+"""
 #: What of a group can be set, each column with what its value is.
 _GROUP_COLUMNS = ("description", "labels", "run_config", "default_parameters", "schedule", "settings")
 
@@ -31,33 +35,30 @@ async def set_project(tx: Transaction, project_id: str, now: int, **columns: str
 
 
 async def add_tasks(tx: Transaction, flow_id: str, tasks: Sequence[Mapping[str, Any]], now: int) -> None:
-    """Give a flow more tasks. Raises NotFound, and BadRequest if it has one of them already."""
+    """Give a flow more tasks; those that it has already stay as they are. Raises NotFound."""
     await _found(tx, "flow", flow_id)
     known = {row[0] for row in await tx.fetch("SELECT slug FROM task WHERE flow_id = $1", (flow_id,))}
-    slugs = [task["slug"] for task in tasks]
-    if len(set(slugs)) < len(slugs) or known & set(slugs):
-        raise BadRequest("Uniqueness violation.")
-    await save_tasks(tx, flow_id, tasks, now)
+    new = {task["slug"]: task for task in tasks if task["slug"] not in known}
+    await save_tasks(tx, flow_id, list(new.values()), now)
 
 
 async def add_edges(tx: Transaction, flow_id: str, edges: Sequence[Mapping[str, Any]]) -> None:
-    """Give a flow more edges, and its tasks their places. Raises NotFound, and BadRequest for an unknown end."""
+    """Give a flow more edges, but for those it has, and its tasks their places.
+
+    Raises NotFound, and BadRequest for an end that is not there.
+    """
     await _found(tx, "flow", flow_id)
-    rows = await tx.fetch("SELECT slug, id FROM task WHERE flow_id = $1", (flow_id,))
-    task_ids: dict[str, str] = dict(rows)
+    task_ids: dict[str, str] = dict(await tx.fetch("SELECT slug, id FROM task WHERE flow_id = $1", (flow_id,)))
     if any(edge[end] not in task_ids for edge in edges for end in ("upstream", "downstream")):
         raise BadRequest("Edges could not be registered - some edges reference tasks that do not exist within this flow.")
-    await save_edges(tx, flow_id, edges, task_ids)
-    rows = await tx.fetch(
-        "SELECT u.slug, d.slug, e.mapped FROM edge e JOIN task u ON u.id = e.upstream_task_id"
-        " JOIN task d ON d.id = e.downstream_task_id WHERE e.flow_id = $1",
-        (flow_id,),
-    )
+    known = {tuple(row) for row in await tx.fetch(_EDGES, (flow_id,))}
+    new = {(edge["upstream"], edge["downstream"], edge["key"], int(edge["mapped"])): edge for edge in edges}
+    await save_edges(tx, flow_id, [edge for ends, edge in new.items() if ends not in known], task_ids)
     tasks: list[dict[str, Any]] = [{"slug": slug} for slug in task_ids]
-    place(tasks, [{"upstream": up, "downstream": down, "mapped": bool(mapped)} for up, down, mapped in rows])
+    place(tasks, [{"upstream": up, "downstream": down, "mapped": bool(mapped)} for up, down, _, mapped in {*known, *new}])
     places = ("mapped", "is_root_task", "is_terminal_task", "is_reference_task")
-    for task in tasks:
-        await tx.execute(_PLACED, (task_ids[task["slug"]], *(int(task[name]) for name in places)))
+    rows = [(task_ids[task["slug"]], *(int(task[name]) for name in places)) for task in tasks]
+    await tx.executemany(_PLACED, rows)
 
 
 async def archive(tx: Transaction, flow_id: str, now: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefectlite.api.mutations import agents, flows, groups, projects, runs, states
+from prefectlite.api.mutations import agents, artifacts, flows, groups, projects, runs, states
 from prefectlite.api.types import object_type
 
 _FIELDS = {
@@ -12,5 +12,6 @@ _FIELDS = {
     **runs.FIELDS,
     **states.FIELDS,
     **agents.FIELDS,
+    **artifacts.FIELDS,
 }
 Mutation = object_type("Mutation", _FIELDS, "What can be done.")
