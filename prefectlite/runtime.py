@@ -19,6 +19,7 @@ from prefectlite.flow import Flow
 from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
+from prefectlite.services.heartbeats import Heartbeats
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.services.retention import Retention
 from prefectlite.session import Session
@@ -146,7 +147,11 @@ class Runtime:
     async def _keep_services(self, session: Session, agent: Agent) -> None:
         """What one process does for all that share the database, once it is this one."""
         await session.duty.taken(self._address)
-        services = {"rescuer": Rescuer(session, agent, self._begin).run, "retention": Retention(session).run}
+        services = {
+            "rescuer": Rescuer(session, agent, self._begin).run,
+            "watch over heartbeats": Heartbeats(session).run,
+            "retention": Retention(session).run,
+        }
         async with asyncio.TaskGroup() as group:
             for name, service in services.items():
                 group.create_task(restarting(name, service))

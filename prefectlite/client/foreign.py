@@ -89,6 +89,14 @@ class ForeignRuns:
 
         await self._database.write(work)
 
+    async def count_resurrection(self, run_id: str) -> None:
+        """Note that a run was begun again because its process was lost."""
+
+        async def work(tx: Transaction) -> None:
+            await foreign_runs.count_resurrection(tx, run_id)
+
+        await self._database.write(work)
+
     async def write_logs(self, lines: Sequence[LogRow]) -> None:
         """Add lines to the logs of runs, in their order; lines of unknown runs are left out."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from prefectlite.errors import NotFound
 from prefectlite.repository import computed
 from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.flows import FOREIGN
 from prefectlite.repository.tables import TABLES
 from prefectlite.states import BY_NAME, FINISHED
 
@@ -90,6 +92,79 @@ async def known_runs(tx: Transaction, ids: Iterable[str]) -> set[str]:
     """Those of these ids that flow runs have."""
     sql = f"SELECT id FROM flow_run WHERE {tx.dialect.among('id', '$1')}"
     return {row[0] for row in await tx.fetch(sql, (tx.dialect.listed(ids),))}
+
+
+class SilentRun(msgspec.Struct, frozen=True):
+    """A run that has not been heard of for long, and what its flow's group says of such runs."""
+
+    id: str
+    state: str
+    version: int
+    heartbeat: int
+    times_resurrected: int
+    settings: dict[str, Any]
+
+    @property
+    def heartbeat_enabled(self) -> bool:
+        """Whether silence means anything."""
+        return self.settings.get("heartbeat_enabled") is not False
+
+    @property
+    def lazarus_enabled(self) -> bool:
+        """Whether the run may be begun again."""
+        return self.settings.get("lazarus_enabled") is not False
+
+
+class RunningTask(msgspec.Struct, frozen=True):
+    """A task run that was executing; `retry_delay` in microseconds, `retries` how often it was retried."""
+
+    id: str
+    task_id: str
+    map_index: int
+    version: int
+    name: str
+    max_retries: int
+    retry_delay: int | None
+    retries: int
+
+
+async def silent_runs(database: Database, before: int) -> list[SilentRun]:
+    """Runs of another runtime that should beat and did not since the moment `before`; the longest silent first."""
+    rows = await database.read(
+        f"""
+        SELECT r.id, r.state, r.version, r.heartbeat, r.times_resurrected, g.settings
+        FROM flow_run r JOIN flow f ON f.id = r.flow_id JOIN flow_group g ON g.id = f.flow_group_id
+        WHERE r.state IN ('Running', 'Submitted', 'Cancelling') AND f.runtime = '{FOREIGN}' AND r.heartbeat <= $1
+        ORDER BY r.heartbeat LIMIT 500
+        """,
+        (before,),
+    )
+    return [SilentRun(*row[:5], settings=msgspec.json.decode(row[5])) for row in rows]
+
+
+async def running_tasks(database: Database, flow_run_id: str) -> list[RunningTask]:
+    """The task runs of a run that are Running."""
+    rows = await database.read(
+        """
+        SELECT r.id, r.task_id, r.map_index, r.version, t.name, t.max_retries, t.retry_delay,
+            (SELECT count(*) FROM task_run_state s WHERE s.task_run_id = r.id AND s.state = 'Retrying')
+        FROM task_run r JOIN task t ON t.id = r.task_id WHERE r.flow_run_id = $1 AND r.state = 'Running'
+        """,
+        (flow_run_id,),
+    )
+    return [RunningTask(*row) for row in rows]
+
+
+async def has_waiting_tasks(database: Database, flow_run_id: str) -> bool:
+    """Whether a run has task runs that wait for a time, or for somebody, or that execute."""
+    states = "'Scheduled', 'Paused', 'Resume', 'Retrying', 'Running', 'Cancelling'"
+    sql = f"SELECT 1 FROM task_run WHERE flow_run_id = $1 AND state IN ({states}) LIMIT 1"
+    return bool(await database.read(sql, (flow_run_id,)))
+
+
+async def count_resurrection(tx: Transaction, flow_run_id: str) -> None:
+    """Note that a run was begun again."""
+    await tx.execute("UPDATE flow_run SET times_resurrected = times_resurrected + 1 WHERE id = $1", (flow_run_id,))
 
 
 async def beat(tx: Transaction, flow_run_id: str, now: int, agent_id: str | None = None) -> None:
