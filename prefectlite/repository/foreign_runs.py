@@ -139,7 +139,10 @@ async def silent_runs(database: Database, before: int) -> list[SilentRun]:
         """,
         (before,),
     )
-    return [SilentRun(*row[:5], settings=msgspec.json.decode(row[5])) for row in rows]
+    return [
+        SilentRun(run_id, state, version, heartbeat, resurrected, msgspec.json.decode(settings))
+        for run_id, state, version, heartbeat, resurrected, settings in rows
+    ]
 
 
 async def running_tasks(database: Database, flow_run_id: str) -> list[RunningTask]:
