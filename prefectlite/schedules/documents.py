@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -26,7 +26,9 @@ def schedule_from(document: Any) -> Schedule:
     content = _keys(document, "A schedule", _LISTS + _POLICIES)
     if document.get("type", "Schedule") != "Schedule":
         raise ScheduleError(f"A schedule: type: should be 'Schedule', not {document['type']!r}")
-    lists = {key: _list(content.get(key), key) for key in _LISTS}
+    lists = {key: _reading(key, _list, content[key]) for key in _LISTS if content.get(key) is not None}
+    if "clocks" not in lists:
+        raise ScheduleError("A schedule: clocks: is missing")
     policies = {
         key: _reading(key, _micros, content[key]) if key in ("missed_window", "jitter") else content[key]
         for key in _POLICIES
@@ -36,8 +38,8 @@ def schedule_from(document: Any) -> Schedule:
         "A schedule",
         Schedule,
         clocks=[_clock(value, f"clocks[{place}]") for place, value in enumerate(lists["clocks"])],
-        **{key: _functions(lists[key], key, filters) for key in ("filters", "or_filters", "not_filters")},
-        adjustments=_functions(lists["adjustments"], "adjustments", adjustments),
+        **{key: _functions(lists.get(key), key, filters) for key in ("filters", "or_filters", "not_filters")},
+        adjustments=_functions(lists.get("adjustments"), "adjustments", adjustments),
         **policies,
     )
 
@@ -56,8 +58,8 @@ def _clock(value: Any, where: str) -> Clock:
     return _reading(where, made, **arguments)
 
 
-def _functions(values: list[Any], key: str, known: ModuleType) -> list[Any]:
-    return [_function(value, f"{key}[{place}]", known) for place, value in enumerate(values)]
+def _functions(values: list[Any] | None, key: str, known: ModuleType) -> list[Any]:
+    return [_function(value, f"{key}[{place}]", known) for place, value in enumerate(values or ())]
 
 
 def _function(value: Any, where: str, known: ModuleType) -> Any:
@@ -91,12 +93,14 @@ def _keys(value: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
     return {key: value[key] for key in known if key in value}
 
 
-def _list(value: Any, what: str) -> list[Any]:
-    if value is None and what != "clocks":
-        return []
+def _list(value: Any) -> list[Any]:
     if not isinstance(value, list) or len(value) > MOST_PARTS:
-        raise ScheduleError(f"{what}: should be a list of at most {MOST_PARTS}, not {str(value)[:100]}")
+        raise ScheduleError(f"should be a list of at most {MOST_PARTS}, not {str(value)[:100]}")
     return value
+
+
+def _dates(value: Any) -> list[datetime | None]:
+    return [read_time(date) for date in _list(value)]
 
 
 def _micros(value: Any) -> timedelta:
@@ -139,7 +143,7 @@ _RANGE: dict[str, Callable[[Any], Any]] = {"start_date": read_time, "end_date": 
 _CLOCKS: dict[str, tuple[Callable[..., Clock], dict[str, Callable[[Any], Any]]]] = {
     "IntervalClock": (IntervalClock, {"interval": _interval, **_RANGE}),
     "CronClock": (CronClock, {"cron": _itself, **_RANGE, "day_or": _switch, "dst": _itself}),
-    "DatesClock": (DatesClock, {"dates": lambda value: [read_time(date) for date in _list(value, "clocks")], **_RUNS}),
+    "DatesClock": (DatesClock, {"dates": _dates, **_RUNS}),
     "RRuleClock": (RRuleClock, {"rrule_obj": read_rule, **_RANGE}),
 }
 _NEEDED = ("interval", "cron", "dates", "rrule_obj")

@@ -36,6 +36,9 @@ def checked(rule: Any) -> rrule | rruleset:
             raise ScheduleError(f"The interval of a recurrence rule should be 1 or more, not {part._interval}")
         if part._count is not None and part._count > MOST_COUNTED:
             raise ScheduleError(f"The count of a recurrence rule should be {MOST_COUNTED} or less, not {part._count}")
+        for values, count in ((part._byhour, 24), (part._byminute, 60), (part._bysecond, 60)):
+            if wrong := [value for value in values or () if not 0 <= value < count]:
+                raise ScheduleError(f"A recurrence rule has times of day that do not exist: {wrong[0]}")
     return rule
 
 
@@ -81,8 +84,15 @@ def _of_rule(rule: rrule, zone: tzinfo, begin: datetime) -> Iterator[datetime]:
     if until is not None:
         until = until + shift if until < datetime.max - shift else None
     shifted = rule.replace(dtstart=start + shift, until=until, count=None)
-    found = itertools.islice(shifted, _MOST_WALKED if rule._count is None else rule._count)
+    found = itertools.islice(_while_it_fits(shifted), _MOST_WALKED if rule._count is None else rule._count)
     return itertools.dropwhile(lambda wall: wall < begin, (wall - shift for wall in found))
+
+
+def _while_it_fits(rule: rrule) -> Iterator[datetime]:
+    try:
+        yield from rule
+    except ValueError:  # only now it finds out that no time of day fits its steps, as in "every 120 minutes, at one"
+        return
 
 
 def _shift(rule: rrule, begin: datetime) -> timedelta:
