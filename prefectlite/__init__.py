@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from prefectlite import cache_validators as cache_validators
     from prefectlite import executors as executors
     from prefectlite import results as results
+    from prefectlite import schedules as schedules
     from prefectlite import signals as signals
     from prefectlite import states as states
     from prefectlite import triggers as triggers
@@ -81,6 +82,7 @@ _HOMES = {
     "raise_on_exception": "prefectlite.contexts",
     "resource_manager": "prefectlite.language.resource_manager",
     "results": "prefectlite.results",
+    "schedules": "prefectlite.schedules",
     "signals": "prefectlite.signals",
     "states": "prefectlite.states",
     "switch": "prefectlite.language.control_flow",

@@ -4,7 +4,8 @@ PrefectliteError
 ├── FlowError                 the flow as written cannot be used (also a ValueError)
 │   ├── FlowCycleError        the tasks wait for each other
 │   ├── DuplicateSlugError    two tasks of one flow want the same slug
-│   └── FlowValidationError   an edge or reference task is not part of the flow
+│   ├── FlowValidationError   an edge or reference task is not part of the flow
+│   └── ScheduleError         a schedule says what cannot be
 ├── ParameterError            parameters missing or unknown (also a ValueError)
 │   └── UnexpectedArgument    a keyword is neither a parameter nor an option (also a TypeError)
 ├── RunNotStartedError        a FlowRun was read before it was awaited
@@ -72,6 +73,12 @@ class FlowValidationError(FlowError):
     """An edge or a reference task names a task that is not in the flow."""
 
     code = "FLOW_INVALID"
+
+
+class ScheduleError(FlowError):
+    """A schedule, or a part of it, cannot be used, written down or read."""
+
+    code = "BAD_SCHEDULE"
 
 
 class ParameterError(PrefectliteError, ValueError):

@@ -11,6 +11,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from prefectlite.clock import current_time
 from prefectlite.contexts import active_case, active_graph, active_resource, loading_flow, worker_process
 from prefectlite.errors import FlowError, FlowStorageError, UnsupportedLoop
 from prefectlite.flow_call import call_of
@@ -30,6 +31,7 @@ from prefectlite.settings import current_settings, load_settings
 if TYPE_CHECKING:
     from prefectlite import diagnostics
     from prefectlite.language import drawing
+    from prefectlite.schedules import Schedule
     from prefectlite.storage import flow_file
 else:
     diagnostics, drawing = lazily("prefectlite.diagnostics"), lazily("prefectlite.language.drawing")
@@ -50,14 +52,15 @@ class Flow(Graph):
 
     `state_handlers` are called as `handler(flow, old, new)` at every change of a run's state, and may return another one;
     `on_failure(flow, state)` when it fails; `terminal_state_handler(flow, state, reference_states)` may change how it ends.
-    `executor` says where and how many tasks execute at once, `result` where tasks without one of their own write theirs.
+    `schedule` says when it is to run; `executor` says where and how many tasks execute at once, `result` where tasks without
+    one of their own write theirs.
     Raises FlowError for a name that is empty.
     """
 
     def __init__(
         self,
         name: str,
-        schedule: Any = None,
+        schedule: Schedule | None = None,
         executor: Any = None,
         run_config: Any = None,
         storage: Any = None,
@@ -77,6 +80,8 @@ class Flow(Graph):
         super().__init__(name)
         self.made_in = _module_file(_caller())
         self.schedule, self.run_config, self.storage, self.result = schedule, run_config, storage, result
+        if schedule is not None and not callable(getattr(schedule, "next", None)):
+            raise FlowError(f"Flow {name!r}: schedule takes a Schedule, such as CronSchedule('0 9 * * *'), not {schedule!r}")
         self.executor = checked_executor(executor, f"Flow {name!r}")
         self.state_handlers = handlers_of(state_handlers, on_failure, f"Flow {name!r}")
         self.terminal_state_handler = terminal_state_handler
@@ -144,11 +149,14 @@ class Flow(Graph):
         settings = current_settings()
         call = call_of(self, parameters or {}, kwargs)
         self.validate()
-        check_parameters(self, call.parameters)
-        on_time = self.schedule is not None and (settings.run_on_schedule if run_on_schedule is None else run_on_schedule)
-        if on_time:
-            next_event(self.schedule, self.name)
-        work = on_schedule(call, self.schedule) if on_time else once(call)
+        on_time = settings.run_on_schedule if run_on_schedule is None else run_on_schedule
+        if self.schedule is not None and on_time:
+            event = next_event(self.schedule, self.name, current_time())
+            check_parameters(self, {**call.parameters, **(event.parameter_defaults or {})})
+            work = on_schedule(call, self.schedule)
+        else:
+            check_parameters(self, call.parameters)
+            work = once(call)
         run = FlowRun(self, work, settings, _site(_caller()))
         return run if _in_event_loop() else run.run_blocking()
 

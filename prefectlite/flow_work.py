@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from prefectlite.states import Cancelled, State
 
 if TYPE_CHECKING:
     from prefectlite.flow_run import FlowRun
+    from prefectlite.schedules import ClockEvent, Schedule
 
 Work = Callable[["FlowRun", Session], Coroutine[Any, Any, State]]
 _logger = logging.getLogger("prefectlite.FlowRunner")
@@ -33,11 +35,11 @@ def once(call: RunCall) -> Work:
     return work
 
 
-def on_schedule(call: RunCall, schedule: Any) -> Work:
+def on_schedule(call: RunCall, schedule: Schedule) -> Work:
     """The work of running the flow at every moment of its schedule, until there are no more; the last run's state."""
 
     async def work(handle: FlowRun, session: Session) -> State:
-        event = next_event(schedule, call.flow.name)
+        event = next_event(schedule, call.flow.name, session.clock.now())
         while True:
             one = msgspec.structs.replace(
                 call, start_time=event.start_time, parameters={**call.parameters, **(event.parameter_defaults or {})}
@@ -45,7 +47,7 @@ def on_schedule(call: RunCall, schedule: Any) -> Work:
             _logger.info("Waiting for next scheduled run at %s", event.start_time)
             await sleep_until(session.clock, event.start_time)
             state = await _run(one, handle, session)
-            later = schedule.next(1, return_events=True)
+            later = schedule.next(1, after=session.clock.now(), return_events=True)
             if not later or handle.cancel_requested:
                 return state
             event = later[0]
@@ -53,9 +55,9 @@ def on_schedule(call: RunCall, schedule: Any) -> Work:
     return work
 
 
-def next_event(schedule: Any, flow_name: str) -> Any:
-    """The next event of `schedule`. Raises FlowError if there is none."""
-    events = schedule.next(1, return_events=True)
+def next_event(schedule: Schedule, flow_name: str, after: datetime) -> ClockEvent:
+    """The next event of `schedule`, later than `after`. Raises FlowError if there is none."""
+    events = schedule.next(1, after=after, return_events=True)
     if not events:
         raise FlowError(f"Flow has no more scheduled runs. ({flow_name!r})")
     return events[0]

@@ -13,7 +13,7 @@ from prefectlite import hosting
 from prefectlite.client.http import Client
 from prefectlite.errors import FlowError, RunNotStartedError
 from prefectlite.language.graph import Graph
-from prefectlite.language.serialized import digest_of, serialize
+from prefectlite.language.serialized import digest_of, serialize, serialized_schedule
 from prefectlite.records import FlowRow
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.session import Session
@@ -133,4 +133,6 @@ def _importable_names(path: Path) -> list[str]:
 def _described(flow: Graph, source: AnySource) -> tuple[dict[str, Any], dict[str, Any], str]:
     flow.validate()
     serialized = serialize(flow)
+    if (schedule := serialized_schedule(flow)) is not None:
+        serialized["schedule"] = schedule
     return serialized, source_record(source, flow.name), digest_of(serialized, source.digest())

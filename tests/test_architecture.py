@@ -33,7 +33,7 @@ FLOORS = [
         "version",
         "workload",
     },
-    {"language", "triggers", "cache_validators", "rules", "live", "result", "serializers", "pickles"},
+    {"language", "triggers", "cache_validators", "rules", "live", "result", "serializers", "pickles", "schedules"},
     {"repository", "results", "storage"},
     {"orchestrator", "client"},
     {"engine", "executors"},

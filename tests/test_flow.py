@@ -335,8 +335,9 @@ class Listed:
     def __init__(self, *events: Event) -> None:
         self.events = list(events)
 
-    def next(self, count: int, return_events: bool = False) -> list[Event]:
+    def next(self, count: int, after: datetime, return_events: bool = False) -> list[Event]:
         assert return_events
+        assert after <= datetime.now(UTC)
         return self.events[:count]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from prefectlite.errors import BadRequest
+from prefectlite.errors import BadRequest, FlowError
 from prefectlite.language.delays import KeptDelay
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
@@ -62,11 +62,22 @@ def serialized_flow(flow: Any) -> dict[str, Any]:
         **serialize(flow),
         "type": f"{type(flow).__module__}.{type(flow).__qualname__}",
         "reference_tasks": sorted(flow.slugs[task] for task in flow.reference_tasks()),
-        "schedule": None if flow.schedule is None else _shown(flow.schedule),
+        "schedule": serialized_schedule(flow),
         "run_config": None if flow.run_config is None else _shown(flow.run_config),
         "storage": None if flow.storage is None else _shown(flow.storage),
         "__version__": __version__,
     }
+
+
+def serialized_schedule(flow: Any) -> dict[str, Any] | None:
+    """The flow's schedule as JSON values, if it has one. Raises FlowError for one that JSON cannot hold."""
+    schedule = getattr(flow, "schedule", None)
+    if schedule is None:
+        return None
+    if not callable(getattr(schedule, "serialize", None)):
+        raise FlowError(f"Flow {flow.name!r}: its schedule cannot be written down: {schedule!r} is no Schedule")
+    written: dict[str, Any] = schedule.serialize()
+    return written
 
 
 def digest_of(serialized: dict[str, Any], code: str = "") -> str:
