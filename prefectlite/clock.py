@@ -78,12 +78,12 @@ def current_time() -> datetime:
     return (active_clock.get() or process_clock()).now()
 
 
-async def sleep_until(clock: Clock, moment: datetime) -> None:
-    """Sleep until `clock` says `moment`, in pieces of at most a minute so that a moved wall clock is noticed.
+async def sleep_until(clock: Clock, moment: datetime, longest: float = LONGEST_SLEEP) -> None:
+    """Sleep until `clock` says `moment`, in pieces of at most `longest` seconds so that a moved wall clock is noticed.
 
     A clock that nobody but itself moves may have a `longest_sleep` of its own.
     """
-    longest = getattr(clock, "longest_sleep", LONGEST_SLEEP)
+    longest = getattr(clock, "longest_sleep", longest)
     while (left := (moment - clock.now()).total_seconds()) > 0:
         await clock.sleep(min(left, longest))
 

@@ -22,6 +22,7 @@ from prefectlite.services.catalog import Catalog
 from prefectlite.services.heartbeats import Heartbeats
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.services.retention import Retention
+from prefectlite.services.scheduler import Scheduler
 from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import AnySource
@@ -140,15 +141,18 @@ class Runtime:
             )
 
     async def _start_agent(self, session: Session) -> None:
-        agent = Agent(session, self._catalog, self._begin)
+        agent, scheduler = Agent(session, self._catalog, self._begin), Scheduler(session)
+        if await asyncio.to_thread(session.duty.take, self._address) is None:
+            await scheduler.make_up()  # nobody was there to begin what is due
         self._serve("agent", agent.run)
-        self._serve("keeper of the services", lambda: self._keep_services(session, agent))
+        self._serve("keeper of the services", lambda: self._keep_services(session, agent, scheduler))
 
-    async def _keep_services(self, session: Session, agent: Agent) -> None:
+    async def _keep_services(self, session: Session, agent: Agent, scheduler: Scheduler) -> None:
         """What one process does for all that share the database, once it is this one."""
         await session.duty.taken(self._address)
         services = {
             "rescuer": Rescuer(session, agent, self._begin).run,
+            "scheduler": scheduler.run,
             "watch over heartbeats": Heartbeats(session).run,
             "retention": Retention(session).run,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from prefectlite.client.schedules import Schedules
 from prefectlite.clock import Clock
 from prefectlite.errors import BadRequest
 from prefectlite.ids import new_id
@@ -25,8 +26,8 @@ MOST_AT_ONCE = 10_000
 class Flows:
     """What people and clients do with flows as a whole. Every method raises NotFound for what is not there."""
 
-    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock) -> None:
-        self._database, self._orchestrator, self._clock = database, orchestrator, clock
+    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock, schedules: Schedules) -> None:
+        self._database, self._orchestrator, self._clock, self._schedules = database, orchestrator, clock, schedules
 
     async def register_foreign(
         self,
@@ -72,11 +73,32 @@ class Flows:
             record = record_state(Cancelled(f"Flow {flow_id} was archived."), new_id(), self._clock.micros())
             await self._orchestrator.propose(FlowRunProposal(run_id, record))
 
-    async def set_schedule_active(self, flow_id: str, *, is_active: bool) -> None:
-        """Switch the schedule of a flow on or off."""
+    async def set_schedule_active(self, flow_id: str, *, is_active: bool) -> bool:
+        """Switch the schedule of a flow on or off; on, its next runs are made at once. False if it has none.
+
+        Raises BadRequest if a required parameter would have no value.
+        """
+        has_schedule = not is_active or await self._schedules.check(flow_id)
         await self._write(
-            lambda tx: flow_changes.set_schedule_active(tx, flow_id, self._clock.micros(), is_active=is_active)
+            lambda tx: flow_changes.set_schedule_active(
+                tx, flow_id, self._clock.micros(), is_active=is_active and has_schedule
+            )
         )
+        await self._schedules.plan(flow_id)
+        self._schedules.note_change(flow_id)
+        return has_schedule
+
+    async def set_group_schedule(self, group_id: str, schedule: dict[str, Any] | None) -> None:
+        """Give all versions of a flow a schedule in place of their own, or, with None, their own again.
+
+        Runs that were made and have not begun are made anew. Raises BadRequest, saying what is wrong with the schedule.
+        """
+        flow_ids = await self._write(
+            lambda tx: flow_changes.set_group_schedule(tx, group_id, self._clock.micros(), schedule)
+        )
+        for flow_id in flow_ids:
+            await self._schedules.plan(flow_id)
+            self._schedules.note_change(flow_id)
 
     async def move(self, flow_id: str, project_id: str) -> None:
         """Put all versions of a flow into another project."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from prefectlite.client import restarts
@@ -11,6 +11,7 @@ from prefectlite.client.agents import Agents
 from prefectlite.client.artifacts import Artifacts
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
+from prefectlite.client.schedules import Schedules
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
 from prefectlite.ids import new_id
@@ -21,7 +22,7 @@ from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, context_of, record_state
 from prefectlite.repository import flow_changes, flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.flows import FlowToRun, FlowVersion
+from prefectlite.repository.flows import OWN, FlowToRun, FlowVersion
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
@@ -32,10 +33,11 @@ class LocalClient:
 
     def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock) -> None:
         self._database, self._orchestrator, self._clock = database, orchestrator, clock
-        self.flows = Flows(database, orchestrator, clock)
         self.agents = Agents(database, clock)
         self.artifacts = Artifacts(database, clock)
         self.foreign = ForeignRuns(database, orchestrator, clock)
+        self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
+        self.flows = Flows(database, orchestrator, clock, self.schedules)
 
     async def create_project(self, name: str, description: str | None = None) -> str:
         """The id of the new project. Raises BadRequest ("Uniqueness violation.") if there is one of this name."""
@@ -70,7 +72,10 @@ class LocalClient:
         async def work(tx: Transaction) -> FlowRow:
             return await flows.save_flow(tx, version, self._clock.micros())
 
-        return await self._database.write(work, durable=version.project_id is not None)
+        row = await self._database.write(work, durable=version.project_id is not None)
+        if version.as_sent.get("schedule") and version.runtime == OWN:
+            await self.schedules.begin(row.id, row.name)
+        return row
 
     async def register_flow(
         self,
@@ -102,9 +107,12 @@ class LocalClient:
         scheduled_start_time: datetime | None = None,
         idempotency_key: str | None = None,
         flow_run_name: str | None = None,
+        auto_scheduled: bool = False,
+        delay: timedelta | None = None,
     ) -> str:
         """The id of a new flow run, scheduled for now or the time given; of the earlier one made with the same key.
 
+        `auto_scheduled` says that a schedule asks for it; with a `delay` it begins so much later than it is scheduled for.
         Raises NotFound or BadRequest if there is no such flow to run, ParameterError if the parameters are not its own.
         """
         if (flow_id is None) == (version_group_id is None):
@@ -125,17 +133,25 @@ class LocalClient:
             run_config=next((one for one in (run_config, *flow.run_configs) if one is not None), None),
             scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self._clock.micros(),
             idempotency_key=idempotency_key,
+            auto_scheduled=auto_scheduled,
         )
         try:
-            return (await self.create_run(facts)).id
+            return (await self.create_run(facts, delay=delay)).id
         except Exception:  # somebody else used the key in between
             if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):
                 return earlier
             raise
 
-    async def create_run(self, facts: FlowRunCreation, claim: str | None = None, run_id: str | None = None) -> FlowRunRow:
+    async def create_run(
+        self,
+        facts: FlowRunCreation,
+        claim: str | None = None,
+        run_id: str | None = None,
+        delay: timedelta | None = None,
+    ) -> FlowRunRow:
         """A new flow run with these facts, in state Scheduled; kept for the process `claim`, if one is given."""
-        state = Scheduled("Flow run scheduled.", start_time=from_micros(facts.scheduled_start_time))
+        start = from_micros(facts.scheduled_start_time) + (delay or timedelta())
+        state = Scheduled("Flow run scheduled.", start_time=start)
         run_id, record = run_id or new_id(), self._record(state)
         await self._orchestrator.propose(FlowRunProposal(run_id, record, create=facts, claim=claim))
         return FlowRunRow(

@@ -78,6 +78,14 @@ async def set_schedule_active(tx: Transaction, flow_id: str, now: int, *, is_act
         await forget_scheduled(tx, "flow_id = $1", flow_id)
 
 
+async def set_group_schedule(tx: Transaction, group_id: str, now: int, schedule: dict[str, Any] | None) -> list[str]:
+    """Set the schedule of a group, and forget what was made for the one before; the ids of the flows it counts for."""
+    await set_group(tx, group_id, now, schedule=schedule)
+    await forget_scheduled(tx, "flow_id IN (SELECT id FROM flow WHERE flow_group_id = $1)", group_id)
+    sql = "SELECT id FROM flow WHERE flow_group_id = $1 AND archived = 0"
+    return [row[0] for row in await tx.fetch(sql, (group_id,))]
+
+
 async def forget_scheduled(tx: Transaction, which: str, value: str) -> None:
     """Delete runs that a schedule made and that have not begun."""
     await tx.execute(f"DELETE FROM flow_run WHERE {which} AND auto_scheduled = 1 AND state = 'Scheduled'", (value,))

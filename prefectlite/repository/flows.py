@@ -13,7 +13,10 @@ from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.version import __version__
 
-_FLOW = "SELECT id, name, version, project_id, digest, storage, source, archived, runtime FROM flow"
+_FLOW = (
+    "SELECT id, name, version, project_id, digest, storage, source, archived, runtime,"
+    " schedule, is_schedule_active FROM flow"
+)
 _TASK = """
 INSERT INTO task (id, flow_id, slug, name, description, type, mapped, auto_generated, max_retries, retry_delay, timeout,
     trigger_name, cache_key, is_root_task, is_terminal_task, is_reference_task, tags, created, updated)
@@ -28,10 +31,16 @@ FROM flow f JOIN flow_group g ON g.id = f.flow_group_id
 _NEW_GROUP = """
 INSERT INTO flow_group (id, name, settings, default_parameters, created, updated) VALUES ($1, $2, '{}', '{}', $3, $3)
 """
+_ARCHIVE = "UPDATE flow SET archived = 1, is_schedule_active = 0, updated = $2 WHERE flow_group_id = $1"
+_FORGET_SCHEDULED = """
+DELETE FROM flow_run WHERE auto_scheduled = 1 AND state = 'Scheduled'
+    AND flow_id IN (SELECT id FROM flow WHERE flow_group_id = $1)
+"""
 _NEW_FLOW = """
 INSERT INTO flow (id, project_id, name, version, flow_group_id, version_group_id, description, parameters, environment,
-    run_config, schedule, storage, serialized_flow, core_version, runtime, digest, source, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
+    run_config, schedule, storage, serialized_flow, core_version, runtime, digest, source, is_schedule_active, created,
+    updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19)
 """
 
 
@@ -56,6 +65,11 @@ class FlowVersion(msgspec.Struct, frozen=True):
     document: dict[str, Any] | None = None
     core_version: str = __version__
     runtime: str = OWN
+
+    @property
+    def runs_by_schedule(self) -> bool:
+        """Whether its schedule is to be on when nobody says otherwise; clients of another runtime always say."""
+        return bool(self.as_sent.get("schedule")) and self.runtime == OWN and self.project_id is not None
 
     @property
     def as_sent(self) -> dict[str, Any]:
@@ -110,6 +124,7 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         flow.runtime,
         flow.digest,
         _dumps(flow.source),
+        int(flow.runs_by_schedule and not _is_paused(current)),
     )
     await tx.execute(_NEW_FLOW, (flow_id, flow.project_id, name, version, *group, *texts, now))
     task_ids = await save_tasks(tx, flow_id, flow.serialized["tasks"], now)
@@ -129,7 +144,8 @@ async def _next_version(tx: Transaction, flow: FlowVersion, current: Row | None,
         " (SELECT flow_group_id FROM flow WHERE id = $1) GROUP BY flow_group_id, version_group_id",
         (current[0],),
     )
-    await tx.execute("UPDATE flow SET archived = 1, updated = $2 WHERE flow_group_id = $1", (group_id, now))
+    await tx.execute(_ARCHIVE, (group_id, now))
+    await tx.execute(_FORGET_SCHEDULED, (group_id,))
     return version, group_id, group
 
 
@@ -211,6 +227,11 @@ async def _unregistered(tx: Transaction, digest: str) -> Row | None:
     return rows[0] if rows else None
 
 
+def _is_paused(row: Row | None) -> bool:
+    """Whether somebody has switched off the schedule of this version, which is the newest; the next one inherits that."""
+    return row is not None and bool(row[9]) and not row[10] and not row[7]
+
+
 def _is_same(row: Row, flow: FlowVersion) -> bool:
     digest, storage, is_archived = row[4], row[5], row[7]
     # What another runtime's client sends as the digest covers the storage.
@@ -224,7 +245,7 @@ async def _found_again(tx: Transaction, row: Row, flow: FlowVersion) -> FlowRow:
 
 
 def _row(row: Row, tasks: list[Row]) -> FlowRow:
-    flow_id, name, version, project_id, digest, storage, source, _, runtime = row
+    flow_id, name, version, project_id, digest, storage, source, _, runtime, *_schedule = row
     return FlowRow(flow_id, name, version, project_id, digest, _loads(storage), dict(tasks), _loads(source), runtime)
 
 

@@ -19,8 +19,9 @@ _FLOW_RUNS = "SELECT id, version, state, owner, lease_epoch, state_id FROM flow_
 _TASK_RUNS = "SELECT id, version, state, state_id FROM task_run WHERE "
 _CREATE_FLOW_RUN = """
 INSERT INTO flow_run (id, flow_id, name, parameters, context, labels, scheduled_start_time, idempotency_key, run_config,
-    owner, version, state, state_id, state_timestamp, state_message, state_start_time, state_details, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15, $16, $13, $13)
+    auto_scheduled, owner, version, state, state_id, state_timestamp, state_message, state_start_time, state_details,
+    created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14, $15, $16, $17, $14, $14)
 """
 _MOVE_FLOW_RUN = """
 UPDATE flow_run SET version = $2, state = $3, state_id = $4, state_timestamp = $5, state_message = $6,
@@ -90,6 +91,7 @@ async def create_flow_run(
         facts.scheduled_start_time,
         facts.idempotency_key,
         None if facts.run_config is None else _json(facts.run_config),
+        int(facts.auto_scheduled),
         owner,
         *_state_columns(state),
     )

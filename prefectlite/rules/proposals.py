@@ -21,6 +21,7 @@ class FlowRunCreation(msgspec.Struct, frozen=True):
     scheduled_start_time: int
     idempotency_key: str | None = None
     run_config: dict[str, Any] | None = None
+    auto_scheduled: bool = False  # a schedule asks for it
 
 
 class FlowRunProposal(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefectlite.api.mutations import agents, artifacts, flows, groups, projects, runs, states
+from prefectlite.api.mutations import agents, artifacts, flows, groups, projects, runs, schedules, states
 from prefectlite.api.types import object_type
 
 _FIELDS = {
@@ -11,6 +11,7 @@ _FIELDS = {
     **groups.FIELDS,
     **runs.FIELDS,
     **states.FIELDS,
+    **schedules.FIELDS,
     **agents.FIELDS,
     **artifacts.FIELDS,
 }

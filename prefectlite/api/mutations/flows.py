@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import zlib
 from typing import Any
 
@@ -13,8 +14,9 @@ from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, ID, SUCCESS, Operation, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
 from prefectlite.api.state_json import json_object
-from prefectlite.errors import BadRequest
+from prefectlite.errors import BadRequest, PrefectliteError
 
+_logger = logging.getLogger("prefectlite.api")
 #: A flow has at most so many bytes when it is unpacked.
 MOST_BYTES = 50_000_000
 
@@ -35,8 +37,11 @@ async def _register(context: Context, given: Payload, document: dict[str, Any]) 
         flow_id = await client.register_flow(document, given["project_id"], **place)
     else:
         flow_id = await client.flows.register_foreign(document, given["project_id"], caller.core_version, **place)
-    if document.get("schedule") and given.get("set_schedule_active") is not False:
-        await client.flows.set_schedule_active(flow_id, is_active=True)
+    if document.get("schedule") and caller.core_version is not None and given.get("set_schedule_active") is not False:
+        try:
+            await client.flows.set_schedule_active(flow_id, is_active=True)
+        except PrefectliteError as error:  # the flow is registered all the same, as its clients expect
+            _logger.warning("flow %s does not run by its schedule: %s", flow_id, error)
     return {"id": flow_id}
 
 
@@ -84,8 +89,9 @@ async def update_flow_project(context: Context, given: Payload) -> Payload:
 
 
 async def set_schedule_active(context: Context, given: Payload) -> Payload:
-    await context.session.client.flows.set_schedule_active(given["flow_id"], is_active=True)
-    return DONE
+    if await context.session.client.flows.set_schedule_active(given["flow_id"], is_active=True):
+        return DONE
+    return {"success": False, "error": f"Flow {given['flow_id']} has no schedule"}
 
 
 async def set_schedule_inactive(context: Context, given: Payload) -> Payload:
