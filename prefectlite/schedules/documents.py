@@ -13,8 +13,8 @@ from prefectlite.schedules.clocks import Clock, CronClock, DatesClock, IntervalC
 from prefectlite.schedules.schedules import Schedule
 from prefectlite.schedules.written import json_value, read_argument, read_rule, read_time
 
-#: How many clocks, dates of a clock, or filters there may be.
-MOST_PARTS = 1_000
+#: How many clocks or filters there may be, and how many dates of a clock.
+MOST_PARTS, MOST_DATES = 100, 1_000
 Read = TypeVar("Read")
 _LISTS = ("clocks", "filters", "or_filters", "not_filters", "adjustments")
 _POLICIES = ("missed", "missed_window", "overlap", "jitter")
@@ -93,14 +93,14 @@ def _keys(value: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
     return {key: value[key] for key in known if key in value}
 
 
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MOST_PARTS:
-        raise ScheduleError(f"should be a list of at most {MOST_PARTS}, not {str(value)[:100]}")
+def _list(value: Any, most: int = MOST_PARTS) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise ScheduleError(f"should be a list of at most {most}, not {str(value)[:100]}")
     return value
 
 
 def _dates(value: Any) -> list[datetime | None]:
-    return [read_time(date) for date in _list(value)]
+    return [read_time(date) for date in _list(value, MOST_DATES)]
 
 
 def _micros(value: Any) -> timedelta:

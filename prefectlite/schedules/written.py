@@ -13,7 +13,7 @@ from prefectlite.errors import ScheduleError
 from prefectlite.schedules import recurrences
 from prefectlite.schedules.zones import aware, name_of, zone_named
 
-_LONGEST_RULE, _MOST_PARTS = 10_000, 1_000
+_LONGEST_RULE, _MOST_RULES, _MOST_DATES = 10_000, 10, 1_000
 
 
 def json_value(value: Any, what: str) -> Any:
@@ -74,9 +74,11 @@ def read_rule(value: Any) -> rrule | rruleset:
     zone = None if value.get("tz") is None else zone_named(_text(value["tz"], "tz"))
     if value["type"] == "rrule":
         return _read_part(value, zone)
-    parts = {key: value.get(key) or [] for key in ("_rrule", "_exrule", "_rdate", "_exdate")}
-    if not all(isinstance(part, list) and len(part) <= _MOST_PARTS for part in parts.values()):
-        raise ScheduleError(f"{', '.join(parts)} should be lists of at most {_MOST_PARTS}")
+    most = {"_rrule": _MOST_RULES, "_exrule": _MOST_RULES, "_rdate": _MOST_DATES, "_exdate": _MOST_DATES}
+    parts = {key: value.get(key) or [] for key in most}
+    for key, part in parts.items():
+        if not isinstance(part, list) or len(part) > most[key]:
+            raise ScheduleError(f"{key} should be a list of at most {most[key]}")
     rules = rruleset()
     for part in parts["_rrule"]:
         rules.rrule(_read_part(part, zone))
@@ -127,7 +129,9 @@ def _read_part(value: Any, zone: Any) -> rrule:
         if not isinstance(rule, rrule):
             raise ScheduleError(f"is more than one recurrence rule: {value['rr']!r}")
         recurrences.checked(rule)
-        return rule if until is None else rule.replace(until=_in_zone(_iso(until), zone))
+        if until is not None:  # set like this, since dateutil warns whoever makes a rule with both a count and an end
+            rule._until = _in_zone(_iso(until), zone)
+        return rule
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise ScheduleError(f"is no recurrence rule: {value['rr']!r}: {error}") from None
 

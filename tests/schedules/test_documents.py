@@ -55,6 +55,14 @@ def test_zones_of_rules_are_kept() -> None:
         assert again.next(1, after)[0].utcoffset() == timedelta(hours=2)
 
 
+def test_rules_with_a_count_and_an_end() -> None:
+    with pytest.warns(DeprecationWarning, match="count"):
+        rule = rrule(DAILY, dtstart=datetime(2024, 1, 1), count=9, until=datetime(2024, 1, 3))
+    document = RRuleSchedule(rule).serialize()
+    assert schedule_from(document).serialize() == document
+    assert len(schedule_from(document).next(9, datetime(2023, 1, 1))) == 3
+
+
 def test_a_time_that_comes_twice() -> None:
     second = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)
     document = Schedule([IntervalClock(timedelta(hours=1), second)]).serialize()
@@ -81,7 +89,7 @@ BAD: list[tuple[Any, str]] = [
     ([], "A schedule: should be an object"),
     ({}, "clocks: is missing"),
     ({"clocks": {}}, "clocks: should be a list"),
-    ({"clocks": [HOURLY] * 1001}, "clocks: should be a list of at most 1000"),
+    ({"clocks": [HOURLY] * 101}, "clocks: should be a list of at most 100, not"),
     ({"clocks": [], "type": "Clock"}, "type: should be 'Schedule', not 'Clock'"),
     ({"clocks": [], "clock": []}, "A schedule: clock: is not known; known are clocks, filters"),
     ({"clocks": [], "missed": "some"}, "A schedule: missed should be one of 'skip'"),
@@ -140,6 +148,7 @@ BAD: list[tuple[Any, str]] = [
         },
         r"adjustments\[0\]: interval: ",
     ),
+    (ruled(type="rruleset", _rrule=[{}] * 11), "rrule_obj: _rrule should be a list of at most 10"),
     (ruled(type="x"), r"clocks\[0\] \(RRuleClock\): rrule_obj: should be an object with \"type\""),
     (ruled(rr=None), "rrule_obj: rr should be text, not None"),
     (ruled(rr="x"), "rrule_obj: is no recurrence rule: 'x'"),

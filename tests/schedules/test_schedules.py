@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from dateutil.rrule import DAILY, rrule
 
 from prefectlite import Flow, Parameter, context, task, testing
 from prefectlite.errors import ParameterError, ScheduleError
+from prefectlite.registration import register_in, source_of
 from prefectlite.schedules import (
     ClockEvent,
     CronSchedule,
@@ -25,6 +27,7 @@ from prefectlite.schedules import (
     schedule_from,
 )
 from prefectlite.schedules.clocks import CronClock, DatesClock, IntervalClock
+from prefectlite.session import Session
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -213,3 +216,13 @@ def test_what_is_no_schedule() -> None:
         ValueError, match=r"Flow 'f': schedule takes a Schedule, such as CronSchedule\('0 9 \* \* \*'\), not 5"
     ):
         Flow("f", schedule=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.asyncio
+async def test_a_schedule_is_registered_with_its_flow(session: Session) -> None:
+    schedule = CronSchedule("0 9 * * *")
+    for kept in (schedule, None):
+        flow = recording([], kept, default=1)
+        row = await register_in(session, flow, "p", source_of(flow, __file__))
+        rows = await session.database.read("SELECT serialized_flow FROM flow WHERE id = $1", (row.id,))
+        assert json.loads(rows[0][0]).get("schedule") == (kept and kept.serialize())
