@@ -50,7 +50,8 @@ async def save(database: Database, flow: FlowVersion, now: int = NOW) -> FlowRow
 
 
 async def to_run(database: Database, flow_id: str | None = None, group: str | None = None) -> tuple[str, str, list[Any]]:
-    return await database.write(lambda tx: flow_for_run(tx, flow_id, group))
+    found = await database.write(lambda tx: flow_for_run(tx, flow_id, group))
+    return found.id, found.name, found.parameters
 
 
 async def archived(database: Database) -> dict[int, bool]:
@@ -248,7 +249,7 @@ async def test_which_flow_is_run(database: Database) -> None:
     group = await group_of(database, second)
     assert await to_run(database, group=group) == (second.id, "flow", parameters)
     assert await to_run(database, second.id, group) == (second.id, "flow", parameters)
-    with pytest.raises(BadRequest, match=f"Flow {first.id} is archived: run its newest version"):
+    with pytest.raises(BadRequest, match=f"Flow {first.id} is archived."):
         await to_run(database, first.id)
 
 
