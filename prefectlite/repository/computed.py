@@ -58,7 +58,9 @@ def value(dialect: Dialect, table: Table, column: str, alias: str) -> str:
 
 def _serialized_state(dialect: Dialect, name: str, message: str, start_time: str, details: str) -> str:
     start = f"""CASE WHEN {start_time} IS NULL THEN '' ELSE ',"start_time":' || {dialect.json(Kind.TIME, start_time)} END"""
-    rest = f"CASE WHEN {details} IS NULL THEN '' ELSE ',' || substr({details}, 2, length({details}) - 2) END"
+    rest = (
+        f"CASE WHEN COALESCE({details}, '{{}}') = '{{}}' THEN '' ELSE ',' || substr({details}, 2, length({details}) - 2) END"
+    )
     text = dialect.json(Kind.TEXT, message)
     made = f"""'{{"type":"' || {name} || '","message":' || {text} || {start} || {rest} || '{_REST}'"""
     return f"""CASE WHEN {details} LIKE '{{"{SENT}":%' THEN {dialect.member(details, SENT)} ELSE {made} END"""

@@ -17,11 +17,9 @@ _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
 def asked(document: Any, path: str) -> str:
-    """`document`, which others are to contain, as JSON text. Raises BadRequest, naming `path`, where it cannot be compared."""
-    count = 0
-    for value in _values(document):
-        count += 1
-        if count > MOST_PARTS:
+    """`document`, which others are to contain, as JSON text. Raises BadRequest, naming `path`, if it cannot be compared."""
+    for index, value in enumerate(_values(document)):
+        if index == MOST_PARTS:
             raise BadRequest(f"{path}: a document to be contained has at most {MOST_PARTS} values")
         if isinstance(value, str):
             storable(value, path)
