@@ -200,7 +200,8 @@ ASKED += [
 #: The same, where they look for what is rare.
 ASKED += [
     '{ flow_run(where: {id: {_in: ["RUN"]}, _or: [{state: {_eq: "Scheduled"}}, {state: {_eq: "Running"},'
-    ' task_runs: {state_start_time: {_lte: "LATER"}}}]}) { id task_runs(where: {state_start_time: {_lte: "LATER"}}) { id } } }',
+    ' task_runs: {state_start_time: {_lte: "LATER"}}}]})'
+    ' { id task_runs(where: {state_start_time: {_lte: "LATER"}}) { id } } }',
     '{ task_run(where: {state: {_eq: "Cached"}, state_timestamp: {_gte: "EARLIER"}, cache_key: {_eq: "k"}},'
     " order_by: {state_timestamp: desc}, limit: 100) { serialized_state } }",
     '{ task_run(where: {state_start_time: {_is_null: false}, flow_run: {state: {_eq: "Running"}}}) { id } }',
