@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from prefectlite.errors import BadRequest
 from prefectlite.repository import documents
+from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.select import compile_root
 from prefectlite.repository.selection import Column, Selection
 from tests.repository import sample_rows
@@ -179,3 +180,16 @@ def test_a_deep_document_has_too_many_values() -> None:
         deep = [deep]
     with pytest.raises(BadRequest, match="at most 200 values"):
         documents.asked(deep, "where")
+
+
+@pytest.mark.asyncio
+async def test_every_connection_knows_how_to_compare_documents(database: Database) -> None:
+    where = {"settings": {"_contains": {}, "_has_keys_any": ["a"], "_has_keys_all": []}}
+    compiled = compile_root(Selection("tenant", {"id": Column("id")}, where), database.dialect)
+
+    async def inside_of_a_transaction(tx: Transaction) -> Any:
+        return await tx.fetch(compiled.sql, compiled.parameters)
+
+    for _ in range(3):
+        assert [tuple(row) for row in await database.read(compiled.sql, compiled.parameters)] == [("[]",)]
+    assert [tuple(row) for row in await database.write(inside_of_a_transaction)] == [("[]",)]
