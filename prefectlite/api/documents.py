@@ -68,13 +68,10 @@ class Documents:
     def _read(self, text: str) -> Document | list[GraphQLError]:
         try:
             ast = parse(text, max_lexical_tokens=MAX_TOKENS, max_comments=MAX_COMMENTS)
-            cost = cost_of(ast)
-            errors = validate(self._schema, ast, max_errors=20)
         except GraphQLError as error:
             return [error]
-        except RecursionError:
-            raise BadRequest("The query is nested too deeply to be read: send the values as variables") from None
-        if errors:
+        cost = cost_of(ast)
+        if errors := validate(self._schema, ast, max_errors=20):
             return errors
         operations = {d.name.value if d.name else None: d for d in ast.definitions if isinstance(d, OperationDefinitionNode)}
         fragments = {d.name.value: d for d in ast.definitions if isinstance(d, FragmentDefinitionNode)}
