@@ -128,15 +128,21 @@ def sent_state(state: State, sent: dict[str, Any], state_id: str, now: int) -> S
 
 def restore_state(record: StateRecord) -> State:
     """The state that `record` was made of, without its result."""
-    cls = states.BY_NAME.get(record.name, State)
     fields: dict[str, Any] = msgspec.json.decode(record.details) if record.details else {}
-    if "start_time" in cls.details and record.start_time is not None:
+    if record.start_time is not None:
         fields["start_time"] = from_micros(record.start_time)
-    if isinstance(fields.get("state"), dict):
-        fields["state"] = restore_state(msgspec.convert({**fields["state"], "id": record.id}, StateRecord))
-    if expiration := fields.get("cached_result_expiration"):
-        fields["cached_result_expiration"] = datetime.fromisoformat(expiration)
-    state = cls(record.message, **{name: value for name, value in fields.items() if name in cls.details})
+    return _restored(record.name, record.message, fields)
+
+
+def _restored(name: str, message: str | None, fields: dict[str, Any]) -> State:
+    cls = states.BY_NAME.get(name, State)
+    given = {detail: fields[detail] for detail in cls.details if detail in fields}
+    if isinstance(inner := given.get("state"), dict):
+        given["state"] = _restored(inner["type"], inner["message"], inner)
+    for detail in ("start_time", "cached_result_expiration"):
+        if isinstance(moment := given.get(detail), str):
+            given[detail] = datetime.fromisoformat(moment)
+    state = cls(message, **given)
     state.context = fields.get("context") or {}  # and nothing of what is current where it is read
     return state
 
@@ -164,11 +170,12 @@ def _details(details: dict[str, Any]) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    if isinstance(value, State):
-        inner = record_state(value, "", 0)
-        return {
-            name: v
-            for name in ("name", "timestamp", "message", "start_time", "details")
-            if (v := getattr(inner, name)) is not None
-        }
-    return shown.told(value)
+    return _described(value) if isinstance(value, State) else shown.told(value)
+
+
+def _described(state: State) -> dict[str, Any]:
+    """`state` inside of another one: as Prefect's clients write it, who get to read it."""
+    record = record_state(state, "", 0)
+    start = {} if record.start_time is None else {"start_time": from_micros(record.start_time).isoformat()}
+    details = msgspec.json.decode(record.details) if record.details else {}
+    return {"type": record.name, "message": record.message, **start, **details}

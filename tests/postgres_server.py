@@ -44,7 +44,8 @@ DO $$ DECLARE name text; BEGIN
     IF (SELECT string_agg(tablename, ',' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public') <> '%s' THEN
         RAISE 'a test has changed the schema';
     END IF;
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('migration', 'counter')
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename NOT IN ('migration', 'counter', 'tenant')
     LOOP
         EXECUTE format('DELETE FROM %%I', name);
     END LOOP;

@@ -17,7 +17,7 @@ from graphql import (
     validate,
 )
 
-from prefectlite.api.limits import MAX_CHARACTERS, MAX_TOKENS, Cost, cost_of
+from prefectlite.api.limits import MAX_CHARACTERS, MAX_COMMENTS, MAX_TOKENS, Cost, cost_of
 from prefectlite.errors import BadRequest
 
 KEPT = 256
@@ -67,7 +67,7 @@ class Documents:
 
     def _read(self, text: str) -> Document | list[GraphQLError]:
         try:
-            ast = parse(text, max_lexical_tokens=MAX_TOKENS, max_comments=MAX_TOKENS)
+            ast = parse(text, max_lexical_tokens=MAX_TOKENS, max_comments=MAX_COMMENTS)
         except GraphQLError as error:
             return [error]
         cost = cost_of(ast)

@@ -18,7 +18,8 @@ from graphql import (
 from prefectlite.errors import BadRequest
 
 MAX_CHARACTERS = 200_000
-MAX_TOKENS = 2_000
+MAX_TOKENS = 6_000  # Prefect's clients write lists of thousands of ids into the text
+MAX_COMMENTS = 2_000
 MAX_DEPTH = 10
 MAX_FIELDS = 4_000
 MAX_ALIASES = 100

@@ -24,7 +24,7 @@ _RENAMED = {
     ("log", "created"): "timestamp",
     ("log", "updated"): "timestamp",
 }
-_CONSTANT = {"tenant_id": f"'{TENANT_ID}'", "settings": "'{}'", "info": "'{}'"}
+_CONSTANT = {"tenant_id": TENANT_ID, "settings": "{}", "info": "{}"}
 _VERSION = f'"__version__":"{__version__}"'
 _REST = f',"_result":{{"type":"NoResultType",{_VERSION}}},"cached_inputs":{{}},{_VERSION}}}'
 
@@ -50,12 +50,17 @@ def value(dialect: Dialect, table: Table, column: str, alias: str) -> str:
         return sources[0]
     if column == "version_group_id":
         return f"(SELECT name FROM flow_group WHERE id = {sources[0]})"
-    return _CONSTANT.get(column, "NULL")
+    # With a type: PostgreSQL guesses none where it is compared, and takes no bare constant for an order.
+    if column in _CONSTANT:
+        return f"CAST('{_CONSTANT[column]}' AS text)"
+    return f"CAST(NULL AS {'bigint' if table.kind(column) is Kind.TIME else 'text'})"
 
 
 def _serialized_state(dialect: Dialect, name: str, message: str, start_time: str, details: str) -> str:
     start = f"""CASE WHEN {start_time} IS NULL THEN '' ELSE ',"start_time":' || {dialect.json(Kind.TIME, start_time)} END"""
-    rest = f"CASE WHEN {details} IS NULL THEN '' ELSE ',' || substr({details}, 2, length({details}) - 2) END"
+    rest = (
+        f"CASE WHEN COALESCE({details}, '{{}}') = '{{}}' THEN '' ELSE ',' || substr({details}, 2, length({details}) - 2) END"
+    )
     text = dialect.json(Kind.TEXT, message)
     made = f"""'{{"type":"' || {name} || '","message":' || {text} || {start} || {rest} || '{_REST}'"""
     return f"""CASE WHEN {details} LIKE '{{"{SENT}":%' THEN {dialect.member(details, SENT)} ELSE {made} END"""

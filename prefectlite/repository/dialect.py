@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from prefectlite.repository import documents
 from prefectlite.repository.table import Kind
 from prefectlite.repository.words import Term
 
@@ -38,8 +37,8 @@ class Dialect(Protocol):
         """
         ...
 
-    def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
-        """Whether the JSON in `column` has all that `document` has."""
+    def contains(self, column: str, document: str, bind: Callable[[Any], str]) -> str:
+        """Whether the JSON in `column` has all that the JSON text `document` has."""
         ...
 
     def contained(self, column: str, texts: Sequence[str], bind: Callable[[Any], str]) -> str:
@@ -93,15 +92,15 @@ class SqliteDialect:
         # SQLite's LIKE ignores case and can only be told otherwise for the whole connection; GLOB does not.
         return f"{column} GLOB {bind(_glob(pattern))}"
 
-    def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
-        return documents.contains(column, document, bind)
+    def contains(self, column: str, document: str, bind: Callable[[Any], str]) -> str:
+        return f"json_contains({column}, {bind(document)})"
 
     def contained(self, column: str, texts: Sequence[str], bind: Callable[[Any], str]) -> str:
         known = f"SELECT value FROM json_each({bind(self.listed(texts))})"
         return f"NOT EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.value NOT IN ({known}))"
 
     def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
-        return documents.has_keys(column, keys, bind, all_of_them=all_of_them)
+        return f"json_has_{'all' if all_of_them else 'any'}({column}, {bind(self.listed(keys))})"
 
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
         phrases = [f'"{" ".join(term.words)}"{" *" * term.is_prefix}' for term in terms]
@@ -136,7 +135,7 @@ class PostgresDialect:
         return f"COALESCE(to_json({column})::text, 'null')"
 
     def member(self, column: str, name: str) -> str:
-        return f"({column}::json -> '{name}')::text"
+        return f"({_readable(column)}::json -> '{name}')::text"
 
     def gather(self, expression: str) -> str:
         return f"string_agg({expression}, ',')"
@@ -144,14 +143,14 @@ class PostgresDialect:
     def like(self, column: str, pattern: str, bind: Callable[[Any], str], *, any_case: bool) -> str:
         return f"{column} {'ILIKE' if any_case else 'LIKE'} {bind(_closed(pattern))}"
 
-    def contains(self, column: str, document: Any, bind: Callable[[Any], str]) -> str:
-        return f"{column}::jsonb @> {bind(msgspec.json.encode(document).decode())}::text::jsonb"
+    def contains(self, column: str, document: str, bind: Callable[[Any], str]) -> str:
+        return f"{_readable(column)}::jsonb @> {bind(document)}::text::jsonb"
 
     def contained(self, column: str, texts: Sequence[str], bind: Callable[[Any], str]) -> str:
         return f"{column}::jsonb <@ to_jsonb({bind(list(texts))}::text[])"
 
     def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
-        return f"{column}::jsonb {'?&' if all_of_them else '?|'} {bind(list(keys))}::text[]"
+        return f"{_readable(column)}::jsonb {'?&' if all_of_them else '?|'} {bind(list(keys))}::text[]"
 
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
         # The index knows which words a line has, but not where: only so far into a line could it tell.
@@ -228,6 +227,12 @@ def _closed(pattern: str) -> str:
     """The LIKE pattern with a backslash at its end, which nothing follows, meaning itself."""
     dangling = (len(pattern) - len(pattern.rstrip("\\"))) % 2 == 1
     return pattern + "\\" * dangling
+
+
+def _readable(column: str) -> str:
+    # JSON knows an escape that PostgreSQL refuses to read: one such document would fail every question about documents.
+    spelt = rf"regexp_replace({column}, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')"
+    return rf"(CASE WHEN strpos({column}, '\u0000') > 0 THEN {spelt} ELSE {column} END)"
 
 
 def _postgres_time(column: str) -> str:

@@ -53,15 +53,22 @@ def kind_of(table: Table, column: str) -> Kind:
     raise BadRequest(f"{table.name} has no column {column!r}")
 
 
-def picked(statement: Statement, selection: Selection, tie: Joint | None, columns: Iterable[str], alias: str) -> str:
-    """The statement that gives `columns` of the rows, which it calls `alias`, in their order."""
+def picked(
+    statement: Statement,
+    selection: Selection,
+    tie: Joint | None,
+    columns: Iterable[str],
+    alias: str,
+    most: int | None = None,
+) -> str:
+    """The statement that gives `columns` of the rows, which it calls `alias`, in their order; at most `most` of them."""
     table = table_named(selection.table)
     shown = ", ".join(f"{alias}.{name}" for name in columns) or "1"
     where = _distinct(statement, table, selection, tie, alias) if selection.distinct_on else None
     where = where or conditions(statement, table, selection, tie, alias)
     return (
         f"SELECT {shown} FROM {table.name} AS {alias}{where}"
-        f"{_order(statement, table, selection, alias)}{_page(statement, selection)}"
+        f"{_order(statement, table, selection, alias)}{_page(statement, selection, most)}"
     )
 
 
@@ -120,12 +127,14 @@ def _ordered(statement: Statement, table: Table, path: Sequence[str], alias: str
     return f"(SELECT {value} FROM {relation.table} AS {inner} WHERE {inner}.{tie.remote} = {tie.local})"
 
 
-def _page(statement: Statement, selection: Selection) -> str:
+def _page(statement: Statement, selection: Selection, most: int | None) -> str:
     for name, value in (("limit", selection.limit), ("offset", selection.offset)):
-        if value is not None and value < 0:
-            raise BadRequest(f"{name}: {value} is below 0")
-    if selection.limit is not None and selection.limit > statement.max_rows:
-        raise BadRequest(f"limit: at most {statement.max_rows:,} rows at a time; fetch further ones with offset")
-    limit = statement.max_rows if selection.limit is None else selection.limit
-    page = f" LIMIT {statement.bind(limit)}"
+        if value is not None and not 0 <= value < 2**63:
+            raise BadRequest(f"{name}: {value} is {'below 0' if value < 0 else 'out of range'}")
+    if selection.limit is not None and most is not None and selection.limit > most:
+        raise BadRequest(f"limit: at most {most:,} rows at a time; fetch further ones with offset")
+    limit = most if selection.limit is None else selection.limit
+    if limit is None and selection.offset:
+        limit = 2**63 - 1  # SQLite knows no OFFSET without a LIMIT
+    page = "" if limit is None else f" LIMIT {statement.bind(limit)}"
     return page + (f" OFFSET {statement.bind(selection.offset)}" if selection.offset else "")

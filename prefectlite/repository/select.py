@@ -68,7 +68,7 @@ def _rows(statement: Statement, selection: Selection, tie: Joint | None) -> str:
     """
     table, alias = table_named(selection.table), statement.alias()
     text = _object(_members(statement, table, selection.fields, alias))
-    rows = picked(statement, selection, tie, _needed(table, selection.fields), alias)
+    rows = picked(statement, selection, tie, _needed(table, selection.fields), alias, statement.max_rows)
     return f"(SELECT '[' || COALESCE({statement.dialect.gather(text)}, '') || ']' FROM ({rows}) AS {alias})"
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from prefectlite.disk import beside
 from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
 from prefectlite.live.hints import Hint
+from prefectlite.repository import documents
 from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
@@ -166,6 +167,7 @@ class SqliteDatabase:
         connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=30, uri=is_uri)
         try:
             connection.execute("PRAGMA foreign_keys=ON")
+            documents.define(connection)
         except BaseException:
             connection.close()
             raise
@@ -189,6 +191,7 @@ class SqliteDatabase:
     def _connect_reader(self) -> sqlite3.Connection:
         connection = sqlite3.connect(str(self.path), isolation_level=None, check_same_thread=False, timeout=30)
         connection.execute("PRAGMA query_only=ON")
+        documents.define(connection)
         return connection
 
     def _transact(

@@ -14,8 +14,7 @@ from typing import Any
 from prefectlite.clock import to_micros
 from prefectlite.errors import BadRequest
 from prefectlite.ids import is_id
-from prefectlite.repository import computed
-from prefectlite.repository.documents import parts_of
+from prefectlite.repository import computed, documents
 from prefectlite.repository.statement import Statement, joined
 from prefectlite.repository.table import Kind, Relation, Table
 from prefectlite.repository.tables import TABLES
@@ -94,7 +93,7 @@ def bound(kind: Kind, value: Any, path: str) -> Any:
             return value
         raise BadRequest(f"{path}: {value} is out of range; whole numbers have 64 bits")
     if kind in (Kind.TEXT, Kind.PROSE) and isinstance(value, str):
-        return _storable(value, path)
+        return documents.storable(value, path)
     raise BadRequest(f"{path}: {_SHAPES.get(kind, 'such a comparison')} is expected, got {type(value).__name__}")
 
 
@@ -141,8 +140,7 @@ def _comparison(statement: Statement, kind: Kind, column: str, comparison: Mappi
         elif operator in _PATTERNS:
             parts.append(_pattern(statement, column, operator, operand, here))
         elif operator == "_contains":
-            parts_of(operand)
-            parts.append(statement.dialect.contains(column, operand, statement.bind))
+            parts.append(statement.dialect.contains(column, documents.asked(operand, here), statement.bind))
         elif operator.startswith("_has_key"):
             parts.append(_keys(statement, column, operator, operand, here))
         elif operator == "_search":
@@ -216,11 +214,3 @@ def _mapping(value: Any, path: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
     raise BadRequest(f"{path}: an object is expected, got {type(value).__name__}")
-
-
-def _storable(text: str, path: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRequest(f"{path}: the text holds half of a surrogate pair") from None
-    return text

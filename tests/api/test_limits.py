@@ -84,6 +84,9 @@ def test_a_budget_is_shared() -> None:
         "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }",
         "{ flow { id } } fragment a on flow { ...a }",
         "query q(" + " ".join(f"$v{n}: Int" for n in range(1_000)) + ") { hello }",
+        "{ flow(where: " + "{_and: [" * 1_400 + "{}" + "]}" * 1_400 + ") { id } }",
+        "{ flow_run(where: {labels: {_contains: " + "[" * 2_900 + "]" * 2_900 + "}}) { id } }",
+        "{ flow_run(where: {labels: {_contains: " + "[" * 400 + "]" * 400 + "}}) { id } }",
     ],
 )
 async def test_hostile_queries_are_answered_with_400(http: httpx.AsyncClient, query: str) -> None:
@@ -91,3 +94,44 @@ async def test_hostile_queries_are_answered_with_400(http: httpx.AsyncClient, qu
     assert response.status_code in (200, 400)
     assert response.json()["errors"]
     assert len(response.content) < 20_000
+
+
+@pytest.mark.asyncio
+async def test_what_prefects_clients_ask_fits(http: httpx.AsyncClient) -> None:
+    where = '(where: {flow: {name: {_eq: "x"}}, state: {_eq: "%s"}})'
+    dashboard = " ".join(f"s{n}: flow_run_aggregate{where % n} {{ aggregate {{ count }} }}" for n in range(17))
+    deep = "project { flows { flow_runs { task_runs { task { flow { name } } } } } }"
+    ids = ", ".join(f'"00000000-0000-7000-8000-{n:012x}"' for n in range(4_000))
+    queries = [f"{{ {dashboard} }}", f"{{ {deep} }}", f"{{ task_run(where: {{id: {{_nin: [{ids}]}}}}) {{ id }} }}"]
+    for query in queries:
+        response = await http.post("/graphql", json={"query": query, "variables": "null"})
+        assert response.status_code == 200
+        assert "errors" not in response.json()
+    batch = (await http.post("/graphql", json=[{"query": query} for query in queries[:2]])).json()
+    assert [list(answer) for answer in batch] == [["data"], ["data"]]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (nested(5), "The query is 12 levels deep, and 10 are allowed"),
+        ("{ " + " ".join(f"a{n}: hello" for n in range(101)) + " }", "more than 100 aliases"),
+        ("{ " + "hello " * 11 + "}", "'hello' is asked for more than 10 times in one place"),
+        ("{ flow_run(limit: 10001) { id } }", "limit: at most 10,000 rows at a time; fetch further ones with offset"),
+        ("{ flow { tasks(limit: 10001) { id } } }", "limit: at most 10,000 rows at a time"),
+        ("{ flow_run_aggregate(limit: 10001) { nodes { id } } }", "limit: at most 10,000 rows at a time"),
+        ("{ flow_run(limit: 2147483648) { id } }", "32-bit"),
+        ("{ flow(distinct_on: [" + "name " * 11 + "]) { id } }", "distinct_on: at most 10 columns"),
+        ("{ flow(order_by: [" + "{name: asc} " * 21 + "]) { id } }", "order_by: at most 20 columns"),
+        ("{ flow(where: " + "{_not: " * 20 + "{}" + "}" * 20 + ") { id } }", "conditions may be nested 16 deep"),
+        ("{ flow(where: {name: {_in: [" + '"" ' * 6_000 + "]}}) { id } }", "6000 tokens"),
+        ("{ hello } # " + "x" * 200_000, "longer than 200,000 characters"),
+        ("{ flow_run(where: {labels: {_contains: " + "[" * 2_900 + "]" * 2_900 + "}}) { id } }", "nested too deeply"),
+        ("{ flow_run(where: {labels: {_contains: [" + "1 " * 200 + "]}}) { id } }", "at most 200 values"),
+    ],
+)
+async def test_a_limit_is_named(http: httpx.AsyncClient, query: str, message: str) -> None:
+    [error] = (await http.post("/graphql", json={"query": query})).json()["errors"]
+    assert message in error["message"]
+    assert error["extensions"]["code"] in ("BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED")

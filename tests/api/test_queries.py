@@ -67,6 +67,26 @@ QUERIES: list[tuple[str, dict[str, Any] | None]] = [
         {"yes": True},
     ),
     ("{ flow { name } flow { version } }", None),
+    (
+        "query q($c: [flow_run_select_column!], $by: [flow_run_order_by!]) { flow_run(distinct_on: $c, order_by: $by)"
+        " { name flow { name } } a: flow_run_aggregate(distinct_on: $c) { aggregate { count n: count(columns: $c)"
+        " d: count(columns: [flow_id, auto_scheduled], distinct: true) sum { v: version __typename } avg { version }"
+        " min { created state version } max { name scheduled_start_time } } } }",
+        {"c": ["flow_id"], "by": [{"flow": {"name": "desc"}, "name": "desc"}]},
+    ),
+    (
+        "{ flow_run_aggregate(order_by: {name: desc}, limit: 2, offset: 1) { n: nodes { name flow { name }"
+        " states_aggregate { aggregate { count(columns: seq) } nodes { state serialized_state } } __typename }"
+        " nodes { id } aggregate { count } } }",
+        None,
+    ),
+    (
+        "query q($p: jsonb, $k: [String!]) { flow_run(where: {parameters: {_contains: $p}, labels: {_has_keys_all: $k}},"
+        " order_by: {name: asc}) { name parameters serialized_state tenant_id tenant { slug } state_result } }",
+        {"p": {"size": 2.0}, "k": ["a", "x"]},
+    ),
+    ('{ flow_run(where: {labels: {_has_key: "a"}, name: {_nlike: "a%", _nilike: "B1"}}) { id } }', None),
+    ("{ tenant { id name slug info settings } cloud_hook { id } agent { id } task_run_artifact { id } }", None),
 ]
 
 
@@ -79,6 +99,23 @@ async def test_both_ways_answer_alike(http: httpx.AsyncClient, query: str, varia
         query = f"fragment {tail} {head}"
     data = await both_ways(http, query, variables)
     assert data
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("runs")
+async def test_distinct_rows_and_what_is_counted_over_them(ask: Ask) -> None:
+    data = await ask(
+        "{ flow_run(distinct_on: [flow_id], order_by: [{flow: {name: desc}}, {name: desc}]) { name }"
+        " all: flow_run_aggregate { aggregate { count(columns: name, distinct: true) d: count(columns: heartbeat) } }"
+        ' none: flow_run_aggregate(where: {name: {_eq: "zz"}}) { aggregate { count sum { version } min { name } }'
+        " nodes { id } }"
+        " flow(order_by: {name: asc}) { flow_runs_aggregate(distinct_on: state) { aggregate { count } nodes { state } } } }"
+    )
+    assert data["flow_run"] == [{"name": "b5"}, {"name": "a4"}]
+    assert data["all"]["aggregate"] == {"count": RUNS, "d": 0}
+    assert data["none"] == {"aggregate": {"count": 0, "sum": {"version": None}, "min": {"name": None}}, "nodes": []}
+    counts = {"aggregate": {"count": 1}, "nodes": [{"state": "Scheduled"}]}
+    assert data["flow"] == [{"flow_runs_aggregate": counts}] * 2
 
 
 @pytest.mark.asyncio

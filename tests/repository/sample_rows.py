@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from prefectlite.repository import documents
 from prefectlite.repository.dialect import POSTGRES, SQLITE
 from prefectlite.repository.schema import migrations
 from prefectlite.repository.sqlite_schema import TYPES
@@ -219,6 +220,7 @@ class SqliteSample:
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:")
+        documents.define(self._connection)
         for migration in migrations():
             for statement in migration.statements(TYPES):
                 self._connection.execute(statement)

@@ -26,6 +26,7 @@ from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.repository.dialect import SQLITE, Dialect
 from prefectlite.repository.retention import OldRun, Terms
 from prefectlite.results import garbage
+from tests.api.test_client_queries import QUERIES as CLIENT_QUERIES
 from tests.repository import sample_rows
 from tests.repository.sample_rows import DAY, uid
 
@@ -190,6 +191,29 @@ ASKED = [
     '{ log(where: {message: {_search: "line 3"}}, order_by: {seq: desc}, limit: 100) { message flow_run { name } } }',
     '{ log(where: {task_run_id: {_eq: "CHILD"}}, order_by: {timestamp: asc}) { message } }',
 ]
+#: Prefect's own client, commands and agents, in their words.
+ASKED += [
+    text
+    for name, text in CLIENT_QUERIES.items()
+    if name not in ("counts", "started")  # everything there is, and what is rare among it
+]
+#: The same, where they look for what is rare.
+ASKED += [
+    '{ flow_run(where: {id: {_in: ["RUN"]}, _or: [{state: {_eq: "Scheduled"}}, {state: {_eq: "Running"},'
+    ' task_runs: {state_start_time: {_lte: "LATER"}}}]})'
+    ' { id task_runs(where: {state_start_time: {_lte: "LATER"}}) { id } } }',
+    '{ task_run(where: {state: {_eq: "Cached"}, state_timestamp: {_gte: "EARLIER"}, cache_key: {_eq: "k"}},'
+    " order_by: {state_timestamp: desc}, limit: 100) { serialized_state } }",
+    '{ task_run(where: {state_start_time: {_is_null: false}, flow_run: {state: {_eq: "Running"}}}) { id } }',
+    '{ task_run(where: {state_start_time: {_lte: "LATER"}, flow_run: {state: {_eq: "Running"}}}) { id } }',
+    '{ flow_run(where: {_or: [{state: {_in: ["Scheduled", "Retrying"]}, state_start_time: {_lte: "LATER"}}, {state: {_eq:'
+    ' "Running"}, task_runs: {state_start_time: {_lte: "LATER"}}}]}, order_by: {state_start_time: asc}, limit: 75) { id } }',
+    '{ flow(where: {id: {_eq: "FLOW"}}) { flow_runs(order_by: {scheduled_start_time: desc}, limit: 1) { state }'
+    " flow_runs_aggregate(distinct_on: state) { aggregate { count } nodes { state } } } }",
+    '{ flow_run_by_pk(id: "RUN") { task_runs(distinct_on: state, order_by: {state: asc}) { state }'
+    " task_runs_aggregate(distinct_on: task_id) { aggregate { count(columns: state, distinct: true) } } } }",
+    '{ flow_run(where: {flow_id: {_eq: "FLOW"}}, distinct_on: state, order_by: {created: desc}) { id } }',
+]
 
 
 async def answered(database: ExplainedDatabase, query: str, variables: dict[str, Any]) -> None:
@@ -206,6 +230,7 @@ async def test_what_the_ui_and_others_ask_the_api(explained: ExplainedDatabase) 
         for variables in VARIABLES[name]:
             await answered(explained, query, variables)
     ids = {"FLOW": uid(10), "RUN": FINISHED_RUN, "CHILD": TASK_RUN, "TASK": uid(100)}
+    ids |= {"EARLIER": "2029-12-31T00:00:00+00:00", "LATER": "2040-01-01T00:00:00+00:00"}
     for query in ASKED:
         await answered(explained, re.sub('"([A-Z]+)"', lambda word: f'"{ids[word[1]]}"', query), {})
     assert explained.scans() == []

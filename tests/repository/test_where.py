@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from prefectlite.repository.tables import TABLES
 from prefectlite.repository.words import words
 from tests.repository import sample_rows
 from tests.repository.sample_rows import Sample
+from tests.repository.test_documents import inside
 
 ROWS = sample_rows.rows()
 
@@ -65,6 +67,12 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "_nin": lambda a, b: a not in b,
     "_like": lambda a, b: like(a, b, False),
     "_ilike": lambda a, b: like(a, b, True),
+    "_nlike": lambda a, b: not like(a, b, False),
+    "_nilike": lambda a, b: not like(a, b, True),
+    "_contains": lambda a, b: inside(b, a),
+    "_has_key": lambda a, b: b in a,
+    "_has_keys_any": lambda a, b: any(key in a for key in b),
+    "_has_keys_all": lambda a, b: all(key in a for key in b),
     "_search": lambda a, b: bool(words(b)) and set(words(b)) <= set(words(a)),  # what phrases are: test_search.py
 }
 
@@ -84,6 +92,8 @@ def compared(kind: Kind, value: Any, operator: str, operand: Any) -> bool | None
         value = timedelta(microseconds=value)
     elif kind is Kind.BOOL:
         value = bool(value)
+    elif kind is Kind.JSON:
+        value = msgspec.json.decode(value)
     return COMPARE[operator](value, operand)
 
 
@@ -122,15 +132,35 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.TIME: st.sampled_from([from_micros(sample_rows.DAY + n) for n in (-1, 0, 1, 500_001, 1_000_002, 3_000_000)]),
     Kind.DURATION: st.sampled_from([timedelta(seconds=n) for n in (-1, 0, 5, 90061)]),
 }
+LIKE = ("_like", "_nlike", "_ilike", "_nilike")
+#: What the sample's documents hold: lists of labels, objects, null.
+DOCUMENTS: dict[str, list[Any]] = {
+    "_is_null": [True, False],
+    "_contains": [
+        {},
+        [],
+        ["x"],
+        ["y", "x", "x"],
+        "x",
+        {"a": ["ü"]},
+        {"a": [1.0, None]},
+        {"x": True},
+        {"type": "UniversalRun"},
+    ],
+    "_has_key": ["x", "a", "", "type"],
+    "_has_keys_any": [[], ["x", "a"], ["type"], ["nothing"]],
+    "_has_keys_all": [[], ["x", "y"], ["type"], ["a", "nothing"]],
+}
 
 
 @st.composite
 def comparisons(draw: Any, kind: Kind) -> dict[str, Any]:
     if kind is Kind.JSON:
-        return {"_is_null": draw(st.booleans())}
+        operator = draw(st.sampled_from(sorted(DOCUMENTS)))
+        return {operator: draw(st.none() | st.sampled_from(DOCUMENTS[operator]))}
     operators = ["_eq", "_neq", "_gt", "_gte", "_lt", "_lte", "_in", "_nin", "_is_null"]
     if kind in (Kind.TEXT, Kind.PROSE):
-        operators += ["_like", "_ilike"]
+        operators += list(LIKE)
     if kind is Kind.PROSE:
         operators += ["_search"]
     chosen = draw(st.lists(st.sampled_from(operators), max_size=2, unique=True))
@@ -142,7 +172,7 @@ def comparisons(draw: Any, kind: Kind) -> dict[str, Any]:
             out[operator] = draw(st.booleans())
         elif operator in ("_in", "_nin"):
             out[operator] = draw(st.lists(VALUES[kind], max_size=3))
-        elif operator in ("_like", "_ilike"):
+        elif operator in LIKE:
             out[operator] = draw(st.sampled_from(PATTERNS))
         elif operator == "_search":
             out[operator] = draw(st.sampled_from(SEARCHES))
@@ -191,11 +221,11 @@ def test_like_is_exact_about_letters(sample: Sample, text: str, pattern: str) ->
     sample.fetch("UPDATE project SET name = id")
     made = "INSERT INTO project (id, name, created, updated) VALUES ($1, $2, 0, 0)"
     sample.execute_all([(made, (f"candidate {n}", name)) for n, name in enumerate(candidates)])
-    for operator in ("_like", "_ilike"):
+    for operator in LIKE:
         where = {"name": {operator: pattern}, "created": {"_eq": from_micros(0)}}
         compiled = compile_root(Selection("project", {"name": Column("name")}, where), sample.dialect)
         names = sorted(row["name"] for row in sample_rows.answer(sample, compiled))
-        assert names == [name for name in candidates if like(name, pattern, operator == "_ilike")]
+        assert names == [name for name in candidates if COMPARE[operator](name, pattern)]
     sample.rollback()
 
 
@@ -257,6 +287,8 @@ def test_patterns_of_the_test_agree_with_the_standard_library() -> None:
         ({"name": {"_regex": "x"}}, r"where\.name\._regex: known here are _eq"),
         ({"name": {"_like": "%" * 1_001}}, "at most 1,000 characters"),
         ({"name": {"_eq": "\ud800"}}, "surrogate"),
+        ({"name": {"_in": ["a", "\0"]}}, r"where\.name\._in\[1\]: the text holds a NUL"),
+        ({"name": {"_nlike": "\0"}}, "the text holds a NUL"),
         ({"name": "x"}, "an object is expected, got str"),
         ({"_or": "x"}, "a list of conditions is expected"),
         ({"state": {"_in": "Running"}}, "a list is expected"),

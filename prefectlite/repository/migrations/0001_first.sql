@@ -205,6 +205,8 @@ CREATE TABLE task_run (
 
 CREATE INDEX task_run_by_task ON task_run (task_id, created);
 CREATE INDEX task_run_by_cache_key ON task_run (cache_key, end_time) WHERE cache_key IS NOT NULL;
+-- The few that wait for their time: agents ask for them.
+CREATE INDEX task_run_by_state_start ON task_run (state_start_time) WHERE state_start_time IS NOT NULL;
 
 CREATE TABLE flow_run_state (
     seq $seq PRIMARY KEY,
