@@ -59,7 +59,7 @@ def document(name: str = "sums", **more: Any) -> dict[str, Any]:
 
 def packed(value: Any) -> str:
     """`value` as base64 of gzip of JSON."""
-    return base64.b64encode(gzip.compress(json.dumps(value).encode())).decode()
+    return base64.b64encode(gzip.compress(json.dumps(value).encode(), mtime=0)).decode()
 
 
 class PrefectClient:

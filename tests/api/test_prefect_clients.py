@@ -131,6 +131,7 @@ async def test_versions_and_keys(client: PrefectClient) -> None:
         (packed({"name": "x", "edges": [{"upstream_task": {"slug": "t"}}]}), "the downstream end of an edge has no slug"),
         (packed("x" * 50_000_001), "more than 50,000,000 bytes"),
     ],
+    ids=["text", "no gzip", "list", "no name", "no slug", "no seconds", "no end", "too large"],
 )
 async def test_what_is_no_flow_is_refused_by_name(client: PrefectClient, flow: str, message: str) -> None:
     given = {"serialized_flow": flow, "project_id": await client.project()}
