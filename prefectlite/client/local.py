@@ -22,7 +22,8 @@ from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, context_of, record_state
 from prefectlite.repository import flow_changes, flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.flows import OWN, FlowToRun, FlowVersion
+from prefectlite.repository.flow_to_run import FlowToRun, flow_for_run
+from prefectlite.repository.flows import OWN, FlowVersion
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
@@ -119,7 +120,7 @@ class LocalClient:
             raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
 
         async def find(tx: Transaction) -> FlowToRun:
-            return await flows.flow_for_run(tx, flow_id, version_group_id)
+            return await flow_for_run(tx, flow_id, version_group_id)
 
         flow = await self._database.write(find)
         if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):
@@ -210,7 +211,7 @@ class LocalClient:
         if not row.is_finished:
             raise BadRequest(f"Flow run {row.name!r} has not ended, so that it cannot be restarted: it is {row.state}")
         flow = await flows.flow_by_id(self._database, row.flow_id)
-        structure = await flows.structure(self._database, row.flow_id)
+        structure = await flows.structure(self._database, flow)
         known = await runs.task_run_states(self._database, flow_run_id)
         again = restarts.to_run_again(known, restarts.dependencies(structure, flow.task_ids), _ids(flow, structure, tasks))
         if not again:
@@ -223,6 +224,13 @@ class LocalClient:
         for answer in [self._orchestrator.propose(self._run_again(flow_run_id, run)) for run in again]:
             _answer(await answer)
         return await runs.flow_run(self._database, flow_run_id)
+
+    async def restart(self, flow_run_id: str, holder: str, tasks: Collection[str] = ()) -> None:
+        """As `restart_flow_run`, for whichever agent takes the run then; until its tasks are reset, `holder` has it."""
+        row = await self.restart_flow_run(flow_run_id, holder, tasks)
+        await self.set_flow_run_state(
+            flow_run_id, Scheduled("Flow run restarted.", start_time=self._clock.now()), row.version
+        )
 
     async def set_flow_run_state(self, flow_run_id: str, state: State, version: int | None = None) -> str:
         """An empty string if the run is in `state` now, else what it became instead. Raises TransitionRefused, NotFound."""

@@ -10,13 +10,9 @@ import msgspec
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.language.foreign import place
 from prefectlite.repository.database import Transaction
-from prefectlite.repository.flows import save_edges, save_tasks
+from prefectlite.repository.flows import EDGES, save_edges, save_tasks
 
 _PLACED = "UPDATE task SET mapped = $2, is_root_task = $3, is_terminal_task = $4, is_reference_task = $5 WHERE id = $1"
-_EDGES = """
-SELECT u.slug, d.slug, e.key, e.mapped FROM edge e
-JOIN task u ON u.id = e.upstream_task_id JOIN task d ON d.id = e.downstream_task_id WHERE e.flow_id = $1
-"""
 #: What of a group can be set, each column with what its value is.
 _GROUP_COLUMNS = ("description", "labels", "run_config", "default_parameters", "schedule", "settings")
 
@@ -51,7 +47,7 @@ async def add_edges(tx: Transaction, flow_id: str, edges: Sequence[Mapping[str, 
     task_ids: dict[str, str] = dict(await tx.fetch("SELECT slug, id FROM task WHERE flow_id = $1", (flow_id,)))
     if any(edge[end] not in task_ids for edge in edges for end in ("upstream", "downstream")):
         raise BadRequest("Edges could not be registered - some edges reference tasks that do not exist within this flow.")
-    known = {tuple(row) for row in await tx.fetch(_EDGES, (flow_id,))}
+    known = {tuple(row) for row in await tx.fetch(EDGES, (flow_id,))}
     new = {(edge["upstream"], edge["downstream"], edge["key"], int(edge["mapped"])): edge for edge in edges}
     await save_edges(tx, flow_id, [edge for ends, edge in new.items() if ends not in known], task_ids)
     tasks: list[dict[str, Any]] = [{"slug": slug} for slug in task_ids]

@@ -23,10 +23,10 @@ INSERT INTO task (id, flow_id, slug, name, description, type, mapped, auto_gener
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
 """
 _EDGE = "INSERT INTO edge (id, flow_id, upstream_task_id, downstream_task_id, key, mapped) VALUES ($1, $2, $3, $4, $5, $6)"
-_TO_RUN = """
-SELECT f.id, f.name, f.archived, f.project_id, f.parameters, f.run_config, f.environment, g.run_config, g.labels,
-    g.default_parameters
-FROM flow f JOIN flow_group g ON g.id = f.flow_group_id
+#: The edges of the flow $1, its tasks by their slugs.
+EDGES = """
+SELECT u.slug, d.slug, e.key, e.mapped FROM edge e
+JOIN task u ON u.id = e.upstream_task_id JOIN task d ON d.id = e.downstream_task_id WHERE e.flow_id = $1
 """
 _NEW_GROUP = """
 INSERT INTO flow_group (id, name, settings, default_parameters, created, updated) VALUES ($1, $2, '{}', '{}', $3, $3)
@@ -158,55 +158,21 @@ async def flow_by_id(database: Database, flow_id: str) -> FlowRow:
     return _row(rows[0], tasks)
 
 
-async def structure(database: Database, flow_id: str) -> dict[str, Any]:
-    """The serialized flow: its tasks and edges as they were written down. Raises NotFound."""
-    rows = await database.read("SELECT serialized_flow FROM flow WHERE id = $1", (flow_id,))
-    if not rows:
-        raise NotFound(f"Flow {flow_id} not found")
-    serialized: dict[str, Any] = _loads(rows[0][0])
-    return serialized
-
-
-class FlowToRun(msgspec.Struct, frozen=True):
-    """What a new run takes from its flow, and from the group that the flow belongs to."""
-
-    id: str
-    name: str
-    parameters: list[dict[str, Any]]
-    run_configs: list[dict[str, Any] | None]
-    environment: dict[str, Any] | None
-    group_labels: list[str] | None
-    defaults: dict[str, Any]
-
-    def labels(self, wanted: list[str] | None, run_config: dict[str, Any] | None) -> list[str]:
-        """The labels of a run: those `wanted`, else those that the nearest of the others says, be it none."""
-        group, own = self.run_configs
-        said = [run_config, {"labels": self.group_labels}, group, own, self.environment]
-        given = [wanted, *((one or {}).get("labels") for one in said[:2])]
-        found = next((labels for labels in given if labels is not None), None)
-        if found is None:
-            found = next((labels for one in said[2:] if (labels := (one or {}).get("labels"))), ())
-        return sorted(set(found))
-
-
-async def flow_for_run(tx: Transaction, flow_id: str | None, version_group_id: str | None) -> FlowToRun:
-    """The flow to run: this one, or the newest of a group. Raises NotFound or BadRequest."""
-    if flow_id is not None:
-        rows = await tx.fetch(f"{_TO_RUN} WHERE f.id = $1", (flow_id,))
-        if not rows:
-            raise NotFound(f"Flow {flow_id} not found")
-        if rows[0][2]:
-            raise BadRequest(f"Flow {flow_id} is archived.")
-    else:
-        which = "WHERE f.version_group_id = $1 AND f.archived = 0 ORDER BY f.version DESC LIMIT 1"
-        rows = await tx.fetch(f"{_TO_RUN} {which}", (version_group_id,))
-        if not rows:
-            raise NotFound(f"Version group {version_group_id} has no unarchived flows.")
-    found_id, name, _, project_id, *texts = rows[0]
-    if project_id is None:
-        raise BadRequest(f"Flow {name!r} was only run from a script, so that no server knows its code: register it")
-    parameters, own, environment, group, labels, defaults = map(_loads, texts)
-    return FlowToRun(found_id, name, parameters, [group, own], environment, labels, defaults)
+async def structure(database: Database, flow: FlowRow) -> dict[str, Any]:
+    """The tasks and edges of a flow as they were written down."""
+    if flow.runtime == OWN:
+        ((text,),) = await database.read("SELECT serialized_flow FROM flow WHERE id = $1", (flow.id,))
+        serialized: dict[str, Any] = _loads(text)
+        return serialized
+    tasks = await database.read("SELECT slug, name FROM task WHERE flow_id = $1", (flow.id,))
+    edges = await database.read(EDGES, (flow.id,))
+    return {
+        "tasks": [{"slug": slug, "name": name} for slug, name in tasks],
+        # Whether the lists of a mapped edge are flattened is not known of all: as if they were.
+        "edges": [
+            {"upstream": up, "downstream": down, "mapped": mapped, "flattened": True} for up, down, _, mapped in edges
+        ],
+    }
 
 
 async def _current(tx: Transaction, flow: FlowVersion, name: str) -> Row | None:

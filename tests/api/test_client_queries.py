@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from prefectlite import Flow, Runtime
+from prefectlite.api.caller import Caller
 from prefectlite.api.execution import Execution
 from prefectlite.api.requests import Request
 from prefectlite.repository.computed import TENANT_ID
@@ -106,7 +107,7 @@ async def test_every_query_is_answered_with_one_statement(http: httpx.AsyncClien
         assert "errors" not in answer, (name, answer)
         rows = next(iter(answer["data"].values()))
         assert bool(rows) == (name not in EMPTY), name
-        await execution.run(Request(text, {}, None), execution.budget())
+        await execution.run(Request(text, {}, None), execution.budget(), Caller())
         assert database.statements == n, name
 
 

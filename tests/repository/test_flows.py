@@ -11,11 +11,11 @@ from prefectlite.ids import is_id
 from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.flow_to_run import flow_for_run
 from prefectlite.repository.flows import (
     FlowVersion,
     create_project,
     flow_by_id,
-    flow_for_run,
     project_named,
     save_flow,
 )

@@ -19,6 +19,7 @@ import pytest_asyncio
 
 import prefectlite
 from prefectlite.api import subscriptions
+from prefectlite.api.caller import Caller
 from prefectlite.api.execution import Execution
 from prefectlite.api.requests import Request
 from prefectlite.repository import found_lines, logs, retention, runs, transfer, transitions
@@ -218,7 +219,7 @@ ASKED += [
 
 async def answered(database: ExplainedDatabase, query: str, variables: dict[str, Any]) -> None:
     execution = Execution(SimpleNamespace(database=database))  # type: ignore[arg-type]
-    answer = await execution.run(Request(query, variables, None), execution.budget())
+    answer = await execution.run(Request(query, variables, None), execution.budget(), Caller())
     assert "errors" not in msgspec.json.decode(answer.body), answer.body
 
 

@@ -54,7 +54,11 @@ def test_a_run_that_is_not_there_is_not_found(fields: dict[str, Any]) -> None:
 def test_what_has_not_ended_may_become_anything(before: str, after: str) -> None:
     order = Order.CANCEL if before == "Cancelling" else Order.GO_ON
     for fields in ({}, {"lease": 2}, {"expected_version": 3}, {"lease": 2, "expected_version": 3}):
-        assert decide(run(before), propose(after, **fields)) == Accept(4, order)
+        if after == "Submitted" and before in ("Submitted", "Running", "Cancelling"):
+            reason = refused(decide(run(before), propose(after, **fields)), "OWNED")
+            assert reason == "State update failed: this run has already been submitted."
+        else:
+            assert decide(run(before), propose(after, **fields)) == Accept(4, order)
 
 
 @pytest.mark.parametrize("before", sorted(FINISHED))

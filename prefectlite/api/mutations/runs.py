@@ -26,6 +26,12 @@ async def cancel_flow_run(context: Context, given: Payload) -> Payload:
     return {"state": await context.session.client.cancel_flow_run(given["flow_run_id"])}
 
 
+async def restart_flow_run(context: Context, given: Payload) -> Payload:
+    session = context.session
+    await session.client.restart(given["flow_run_id"], session.owner.id, given.get("tasks") or ())
+    return DONE
+
+
 async def set_flow_run_name(context: Context, given: Payload) -> Payload:
     await context.session.client.set_name("flow_run", given["flow_run_id"], given["name"])
     return DONE
@@ -65,6 +71,12 @@ FIELDS = {
         "Schedule a run of a flow, now or at a time.",
     ),
     "cancel_flow_run": mutation(cancel_flow_run, _run, {"state": text()}, "Stop a run; says its state."),
+    "restart_flow_run": mutation(
+        restart_flow_run,
+        {**_run, "tasks": listed(text)},
+        SUCCESS,
+        "Run what did not succeed again, or these tasks (by name or slug), and all that depends on it.",
+    ),
     "set_flow_run_name": mutation(set_flow_run_name, {**_run, "name": text(required=True)}, SUCCESS, "Rename a run."),
     "set_task_run_name": mutation(
         set_task_run_name,
