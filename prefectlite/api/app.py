@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from prefectlite.api.endpoint import HttpEndpoint
 from prefectlite.api.gateway import Gateway
 from prefectlite.api.guard import Guard
+from prefectlite.api.metrics import Metrics
 from prefectlite.api.pages import page
 from prefectlite.api.websocket import WebSocketEndpoint
 from prefectlite.version import __version__
@@ -32,6 +33,7 @@ def create_app(session: Session, *, allowed_hosts: Sequence[str] = ()) -> Starle
     http, websocket = HttpEndpoint(gateway), WebSocketEndpoint(gateway)
     routes: list[BaseRoute] = [
         Route("/api/health", _health),
+        Route("/metrics", Metrics(session).get),
         *(WebSocketRoute(path, websocket.serve) for path in ("/graphql", "/graphql/")),
         *(Route(path, http.get, methods=["GET"]) for path in ("/graphql", "/graphql/")),
         *(Route(path, http.post, methods=["POST"]) for path in ("/graphql", "/graphql/", "/")),

@@ -26,6 +26,7 @@ from prefectlite.storage.source import AnySource, load_flows, source_from_argume
 from prefectlite.version import __version__
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_IDLE = 75  # seconds that a connection stays open on which nothing is asked: agents ask every ten
 _CLOSING = 2  # seconds that open connections get after the server was told to stop
 
 
@@ -135,6 +136,7 @@ def _config(runtime: Runtime) -> uvicorn.Config:
         ws_max_size=1024 * 1024,
         limit_concurrency=512,
         h11_max_incomplete_event_size=16 * 1024,
+        timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=_CLOSING,
     )
 

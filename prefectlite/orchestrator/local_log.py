@@ -55,6 +55,11 @@ class LocalRunLog:
             self._is_hurried = True
             self._loop.call_soon_threadsafe(self._urgent.set)
 
+    @property
+    def waiting(self) -> int:
+        """How many lines are not written down yet."""
+        return self._backlog.taken - self._done
+
     async def drain(self) -> None:
         """Return when every line taken so far is written down."""
         target = self._backlog.taken

@@ -94,6 +94,12 @@ async def task_run_state(database: Database, run_id: str) -> tuple[str, int]:
     return rows[0][0], rows[0][1]
 
 
+async def counts_by_state(database: Database) -> list[tuple[str, int]]:
+    """(state, number of flow runs in it), by name."""
+    rows = await database.read("SELECT state, count(*) FROM flow_run GROUP BY state ORDER BY state")
+    return [(state, count) for state, count in rows]
+
+
 async def scheduled_runs(database: Database) -> list[tuple[str, int]]:
     """(id, due time) of every flow run of a registered flow that waits to be begun, the earliest first."""
     rows = await database.read(

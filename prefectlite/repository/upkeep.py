@@ -48,6 +48,16 @@ async def sizes(database: Database) -> list[TableSize]:
     return sorted(found, key=lambda size: (-(size.bytes or 0), -size.rows, size.table))
 
 
+async def total_bytes(database: Database) -> int:
+    """How many bytes the database takes."""
+    if database.dialect is SQLITE:
+        sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    else:
+        sql = "SELECT pg_database_size(current_database())"
+    ((size,),) = await database.read(sql)
+    return int(size)
+
+
 async def _measured_by_sqlite(database: Database) -> dict[str, int]:
     if not await database.read("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'"):
         return {}  # SQLite can be built without
