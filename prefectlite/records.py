@@ -12,6 +12,7 @@ import msgspec
 
 from prefectlite import shown, states
 from prefectlite.clock import from_micros, to_micros
+from prefectlite.masks import masked
 from prefectlite.states import State
 
 
@@ -151,7 +152,7 @@ def _text(message: Any) -> str | None:
     """`message` as a database takes it: users give exceptions, too, and file names that are not UTF-8."""
     if message is None:
         return None
-    return shown.text(message) if isinstance(message, str) else shown.told(message, str)
+    return masked(shown.text(message) if isinstance(message, str) else shown.told(message, str))
 
 
 def _details(details: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ from prefectlite.client.agents import Agents
 from prefectlite.client.artifacts import Artifacts
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
+from prefectlite.client.key_values import KeyValues
+from prefectlite.client.secrets import Secrets
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
 from prefectlite.ids import new_id
@@ -22,6 +24,7 @@ from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, co
 from prefectlite.repository import flow_changes, flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flows import FlowToRun, FlowVersion
+from prefectlite.repository.secret_keys import SecretKeys
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
@@ -30,11 +33,13 @@ from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
 class LocalClient:
     """Creates and changes what the record holds; every change of a state goes through the orchestrator."""
 
-    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock) -> None:
+    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock, keys: SecretKeys) -> None:
         self._database, self._orchestrator, self._clock = database, orchestrator, clock
         self.flows = Flows(database, orchestrator, clock)
         self.agents = Agents(database, clock)
         self.artifacts = Artifacts(database, clock)
+        self.key_values = KeyValues(database, clock)
+        self.secrets = Secrets(database, clock, keys)
         self.foreign = ForeignRuns(database, orchestrator, clock)
 
     async def create_project(self, name: str, description: str | None = None) -> str:
@@ -107,6 +112,8 @@ class LocalClient:
 
         Raises NotFound or BadRequest if there is no such flow to run, ParameterError if the parameters are not its own.
         """
+        if context and "secrets" in context:
+            raise BadRequest("context.secrets: secrets are not kept with a run. Set them with set_secret")
         if (flow_id is None) == (version_group_id is None):
             raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefectlite.api.mutations import agents, artifacts, flows, groups, projects, runs, states
+from prefectlite.api.mutations import agents, artifacts, flows, groups, key_values, projects, runs, secrets, states
 from prefectlite.api.types import object_type
 
 _FIELDS = {
@@ -13,5 +13,7 @@ _FIELDS = {
     **states.FIELDS,
     **agents.FIELDS,
     **artifacts.FIELDS,
+    **key_values.FIELDS,
+    **secrets.FIELDS,
 }
 Mutation = object_type("Mutation", _FIELDS, "What can be done.")
