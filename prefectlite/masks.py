@@ -53,6 +53,20 @@ def masked(text: str) -> str:
     return text if mask is None else mask.hide(text)
 
 
+def masked_within(value: Any) -> Any:
+    """`value` with its texts as `masked` gives them, those in lists and objects included."""
+    mask: Mask | None = active_mask.get()
+    return value if mask is None or mask.is_empty else _within(value, mask)
+
+
+def _within(value: Any, mask: Mask) -> Any:
+    if isinstance(value, str):
+        return mask.hide(value)
+    if isinstance(value, dict):
+        return {key: _within(item, mask) for key, item in value.items()}
+    return [_within(item, mask) for item in value] if isinstance(value, list | tuple) else value
+
+
 def note_read(*values: Any) -> None:
     """Let the run that is current here hide these values from now on."""
     mask: Mask | None = active_mask.get()
@@ -71,14 +85,8 @@ def _forms(value: Any) -> Iterator[str]:
         for part in {text, *text.splitlines(), text.strip()}:
             if len(part.strip()) >= _SHORTEST:
                 data = part.encode("utf-8", "surrogatepass")
-                yield from (
-                    part,
-                    quote(data, safe=""),
-                    quote(data),
-                    quote_plus(data),
-                    json.dumps(part)[1:-1],
-                    repr(part)[1:-1],
-                )
+                yield from (part, repr(part)[1:-1], json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1])
+                yield from (quote(data, safe=""), quote(data), quote_plus(data))
                 yield from (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode())
 
 

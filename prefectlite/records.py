@@ -12,7 +12,7 @@ import msgspec
 
 from prefectlite import shown, states
 from prefectlite.clock import from_micros, to_micros
-from prefectlite.masks import masked
+from prefectlite.masks import masked, masked_within
 from prefectlite.states import State
 
 
@@ -115,7 +115,7 @@ def record_state(state: State, state_id: str, now: int) -> StateRecord:
     details = {name: value for name in cls.details if (value := getattr(state, name)) is not None}
     details.pop("start_time", None)
     if state.context:
-        details["context"] = state.context
+        details["context"] = masked_within(state.context)
     text = _details(details) if details else None
     return StateRecord(state_id, cls.__name__, now, _text(state.message), to_micros(start) if start else None, text)
 
