@@ -15,7 +15,7 @@ from prefectlite.api.requests import Request
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.options import DATABASE
 from prefectlite.client.http import Client
-from prefectlite.errors import PrefectliteError
+from prefectlite.errors import BadRequest, PrefectliteError
 from prefectlite.lazily import lazily
 from prefectlite.session import open_session
 from prefectlite.settings import Settings, load_settings
@@ -72,4 +72,4 @@ def _all(cls: type[PrefectliteError]) -> Iterator[type[PrefectliteError]]:
 #: The errors that API answers name by their code: of several with one code, the most general.
 _ERRORS: dict[str, type[PrefectliteError]] = {
     cls.code: cls for cls in _all(PrefectliteError) if cls.__module__ == errors.__name__
-}
+} | dict.fromkeys(("GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"), BadRequest)
