@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prefectlite import backend as backend
     from prefectlite import cache_validators as cache_validators
     from prefectlite import executors as executors
     from prefectlite import results as results
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from prefectlite.runners import FlowRunner as FlowRunner
     from prefectlite.runners import TaskRunner as TaskRunner
     from prefectlite.runtime import Runtime as Runtime
+    from prefectlite.secrets import Secret as Secret
     from prefectlite.settings import Settings
     from prefectlite.version import __version__ as __version__
 
@@ -61,11 +63,13 @@ _HOMES = {
     "Parameter": "prefectlite.language.parameter",
     "PrefectliteError": "prefectlite.errors",
     "Runtime": "prefectlite.runtime",
+    "Secret": "prefectlite.secrets",
     "Task": "prefectlite.language.task",
     "TaskRunner": "prefectlite.runners",
     "__version__": "prefectlite.version",
     "apply_map": "prefectlite.language.apply_map",
     "as_task": "prefectlite.language.building",
+    "backend": "prefectlite.backend",
     "cache_validators": "prefectlite.cache_validators",
     "callback_factory": "prefectlite.language.callbacks",
     "case": "prefectlite.language.control_flow",

@@ -26,6 +26,8 @@ inside_apply_map: ContextVar[bool] = ContextVar("prefectlite_inside_apply_map", 
 active_session: ContextVar[Any] = ContextVar("prefectlite_active_session", default=None)
 #: Where log lines of this run go (`engine.run_logs`).
 active_log: ContextVar[Any] = ContextVar("prefectlite_active_log", default=None)
+#: What this run's log and states must not show: the secrets that it has read (`masks`).
+active_mask: ContextVar[Any] = ContextVar("prefectlite_active_mask", default=None)
 #: True while a flow's file is imported by the server or the command line: `run` and `register` do nothing then.
 loading_flow: ContextVar[bool] = ContextVar("prefectlite_loading_flow", default=False)
 

@@ -28,8 +28,11 @@ PrefectliteError
 │   └── StoreClosed           it was used after it was closed
 ├── RunFileError              a run cannot be written to a file, or read from it (also a ValueError)
 ├── NotFound                  no such row
+│   ├── KeyNotFound           no such key in the key-value store (also a ValueError)
+│   └── SecretNotFound        no such secret (also a ValueError)
 ├── BadRequest                the API's input cannot be used
 ├── TransitionRefused         the orchestrator said no
+├── SecretUnreadable          a secret was encrypted with another key
 ├── SettingsError             a setting cannot be used
 ├── PortInUse                 something else listens there
 ├── AlreadyServed             another server has this database
@@ -223,6 +226,21 @@ class NotFound(PrefectliteError, LookupError):
 
     code = "NOT_FOUND"
     exit_code = 66
+
+
+class KeyNotFound(NotFound, ValueError):
+    """The key-value store has no such key."""
+
+
+class SecretNotFound(NotFound, ValueError):
+    """There is no such secret: in the context, in the environment, or in the database."""
+
+
+class SecretUnreadable(PrefectliteError):
+    """A secret cannot be decrypted with the key that is there, or there is no key and none can be made."""
+
+    code = "SECRET_UNREADABLE"
+    exit_code = 78
 
 
 class BadRequest(PrefectliteError, ValueError):

@@ -12,6 +12,7 @@ import msgspec
 
 from prefectlite import shown, states
 from prefectlite.clock import from_micros, to_micros
+from prefectlite.masks import masked, masked_within
 from prefectlite.states import State
 
 
@@ -114,7 +115,7 @@ def record_state(state: State, state_id: str, now: int) -> StateRecord:
     details = {name: value for name in cls.details if (value := getattr(state, name)) is not None}
     details.pop("start_time", None)
     if state.context:
-        details["context"] = state.context
+        details["context"] = masked_within(state.context)
     text = _details(details) if details else None
     return StateRecord(state_id, cls.__name__, now, _text(state.message), to_micros(start) if start else None, text)
 
@@ -157,7 +158,7 @@ def _text(message: Any) -> str | None:
     """`message` as a database takes it: users give exceptions, too, and file names that are not UTF-8."""
     if message is None:
         return None
-    return shown.text(message) if isinstance(message, str) else shown.told(message, str)
+    return masked(shown.text(message) if isinstance(message, str) else shown.told(message, str))
 
 
 def _details(details: dict[str, Any]) -> str:

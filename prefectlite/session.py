@@ -36,6 +36,7 @@ from prefectlite.records import FlowRow, FlowRunRow, restore_state
 from prefectlite.repository import flows
 from prefectlite.repository.database import Database
 from prefectlite.repository.flows import FlowVersion
+from prefectlite.repository.secret_keys import secret_keys
 from prefectlite.repository.urls import open_database
 from prefectlite.results.garbage import collect_garbage
 from prefectlite.results.store import result_store
@@ -67,7 +68,7 @@ class Session:
         self.orchestrator = LocalOrchestrator(database, self.bus)
         self.run_log = LocalRunLog(database, self.bus)
         self.results = result_store(settings)
-        self.client = LocalClient(database, self.orchestrator, clock)
+        self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
         self.host = Host(self.owner.id, self._surroundings())
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
@@ -101,7 +102,7 @@ class Session:
             flow_id=flow.id,
             name=shown.text(name) if name else run_name(),
             parameters=shown.as_json(parameters),
-            context=shown.as_json(context or {}),
+            context=shown.as_json({key: value for key, value in (context or {}).items() if key != "secrets"}),
             labels=[],
             scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self.clock.micros(),
         )

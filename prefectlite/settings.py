@@ -29,6 +29,7 @@ else:
 
 PREFIX = "PREFECTLITE_"
 _NOT_SETTINGS = ("config", "home")  # variables that say where things lie
+_SECRET = "secret_"  # PREFECTLITE_SECRET_NAME is the value of the secret NAME
 MEMORY_URL = "sqlite://:memory:"
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]  # with none of them, a run would wait for ever
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inline_result_bytes: _Count = 64 * 1024  # larger results lie in files beside the database's, or under result_store_url
     result_store_url: str = ""  # s3://bucket/folder, file:///folder, …: where they lie instead
     result_key_file: str = ""  # what seals them; empty: a file beside the database's, or in the user's data directory
+    secrets_key_file: str = ""  # what encrypts secrets; empty: a file beside the database's, or in the data directory
     task_max_retries: _Count = 0  # for tasks that say nothing themselves, as the next two
     task_retry_delay: _Seconds | None = None
     task_timeout: _SomeSeconds | None = None
@@ -172,7 +174,7 @@ def _given(environ: Mapping[str, str] | None, options: Mapping[str, str], overri
     given = _from_file(settings_file(environ))
     for variable, text in (os.environ if environ is None else environ).items():
         name = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and name not in _NOT_SETTINGS:
+        if variable.startswith(PREFIX) and name not in _NOT_SETTINGS and not name.startswith(_SECRET):
             given[name] = Given(text, variable)
     for changes in _replaced if environ is None else ():
         given.update({name: Given(value, "the test") for name, value in changes.items()})

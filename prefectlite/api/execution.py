@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ class Execution:
         try:
             document = await self._documents.get(request.query)
             if isinstance(document, list):
-                return answer_errors(document, status=400)
+                return _does_not_fit(request, document)
             budget.spend(document.cost)
             operation = document.operation(request.operation_name)
         except PrefectliteError as error:
@@ -94,7 +94,7 @@ class Execution:
         definitions = operation.variable_definitions
         variables = get_variable_values(SCHEMA, definitions, dict(request.variables), max_errors=20)
         if isinstance(variables, list):
-            return answer_errors(variables, status=400)
+            return _does_not_fit(request, variables)
         raw = raw_variables(operation, request.variables)
         return Prepared(document, operation, request, Asked(SCHEMA, document.fragments, variables, raw))
 
@@ -136,3 +136,9 @@ class Execution:
                         yield msgspec.json.encode({"data": {key: {k: news[name] for k, name in wanted}}})
             except Exception as error:
                 yield answer_errors([error], status=200).body
+
+
+def _does_not_fit(request: Request, errors: Sequence[Exception]) -> Answer:
+    if "set_secret" in request.query:  # the messages would quote what was sent
+        errors = [BadRequest("This does not fit the schema: set_secret takes name and value in a variable $input")]
+    return answer_errors(errors, status=400)

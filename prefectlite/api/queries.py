@@ -59,6 +59,11 @@ _task_run_count = object_type(
 )
 
 
+async def _secret_names(_root: Any, info: GraphQLResolveInfo) -> list[str]:
+    context: Context = info.context
+    return await context.session.client.secrets.names()
+
+
 def _fields() -> dict[str, graphene.Field]:
     fields = {
         "hello": graphene.Field(graphene.String, description="A friendly word, to see whether anybody is there."),
@@ -67,6 +72,11 @@ def _fields() -> dict[str, graphene.Field]:
             graphene.NonNull(listed(_task_run_count)),
             flow_run_id=uuid(required=True),
             description="The runs of one flow run, counted by task and state; children stand for mapped tasks.",
+        ),
+        "secret_names": graphene.Field(
+            graphene.NonNull(listed(graphene.String)),
+            resolver=_secret_names,
+            description="The names of all secrets. Their values are for code that runs here, and for nobody else.",
         ),
     }
     for name, table in TABLES.items():

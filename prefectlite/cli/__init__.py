@@ -27,12 +27,18 @@ _COMMANDS = {
     "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "logs": ("prefectlite.cli.logs", "Show the log of a run, or search in those of all runs."),
+    "get": ("prefectlite.cli.get", "List flows, flow runs, projects, tasks or logs."),
+    "describe": ("prefectlite.cli.describe", "Show all that is known of a flow, its tasks, or a flow run."),
+    "create": ("prefectlite.cli.create", "Make a project."),
+    "delete": ("prefectlite.cli.delete", "Delete a project, its flows and their runs."),
+    "kv": ("prefectlite.cli.kv", "The key-value store: list, get, set, delete."),
+    "secrets": ("prefectlite.cli.secrets", "Secrets: list, set, delete, rotate the key."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
     "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
 }
 #: Setting -> the option that overrides it, for messages.
-OPTIONS = {"database_url": "--database", "host": "--host", "port": "--port"}
+OPTIONS = {"database_url": "--database", "api_url": "--api", "host": "--host", "port": "--port"}
 _IO_ERROR = 74
 
 

@@ -11,7 +11,9 @@ from prefectlite.client.agents import Agents
 from prefectlite.client.artifacts import Artifacts
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
+from prefectlite.client.key_values import KeyValues
 from prefectlite.client.schedules import Schedules
+from prefectlite.client.secrets import Secrets
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
 from prefectlite.ids import new_id
@@ -24,6 +26,7 @@ from prefectlite.repository import flow_changes, flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flow_to_run import FlowToRun, flow_for_run
 from prefectlite.repository.flows import OWN, FlowVersion
+from prefectlite.repository.secret_keys import SecretKeys
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
@@ -32,10 +35,12 @@ from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
 class LocalClient:
     """Creates and changes what the record holds; every change of a state goes through the orchestrator."""
 
-    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock) -> None:
+    def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock, keys: SecretKeys) -> None:
         self._database, self._orchestrator, self._clock = database, orchestrator, clock
         self.agents = Agents(database, clock)
         self.artifacts = Artifacts(database, clock)
+        self.key_values = KeyValues(database, clock)
+        self.secrets = Secrets(database, clock, keys)
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)
@@ -116,6 +121,8 @@ class LocalClient:
         `auto_scheduled` says that a schedule asks for it; with a `delay` it begins so much later than it is scheduled for.
         Raises NotFound or BadRequest if there is no such flow to run, ParameterError if the parameters are not its own.
         """
+        if context and "secrets" in context:
+            raise BadRequest("context.secrets: secrets are not kept with a run. Set them with set_secret")
         if (flow_id is None) == (version_group_id is None):
             raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
 

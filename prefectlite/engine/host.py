@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from prefectlite.clock import active_clock
-from prefectlite.contexts import active_log, enter_values
+from prefectlite.contexts import active_log, active_mask, enter_values
 from prefectlite.engine.final_state import as_handled
 from prefectlite.engine.flow_run import FlowRunExecution
 from prefectlite.engine.handlers import EndRun, Handlers
@@ -20,6 +20,7 @@ from prefectlite.engine.surroundings import Surroundings
 from prefectlite.errors import RunInterrupted, StoreError, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
+from prefectlite.masks import Mask
 from prefectlite.records import FlowRunRow, StateRecord, TaskRunRow, record_state
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.shown import told
@@ -74,6 +75,7 @@ class Host:
         values = run_values(graph, run, parameters, context, around.clock)
         values["checkpointing"], values["config"] = around.settings.checkpointing, around.settings
         active_log.set(LogSink(around.run_log, around.clock, run.id))
+        active_mask.set(Mask(active_mask.get()))
         active_clock.set(around.clock)
         enter_values(values)
         request = RunRequest(run.id, graph, task_ids, lease, values, options, recorded)

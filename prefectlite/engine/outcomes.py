@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from prefectlite.contexts import active_mask
 from prefectlite.engine.targets import result_of, template_values, written
 from prefectlite.engine.units import Unit
 from prefectlite.errors import SerializationError
 from prefectlite.executors.threads import Interrupted, OwnThread
+from prefectlite.masks import Mask
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.settings import Settings
@@ -76,7 +78,7 @@ class Outcomes:
         if unit.node.task.checkpoint is False or isinstance(value, CoroutineType):
             return codec.ABSENT
         try:
-            return codec.encode(value, self._limit)
+            return _without_secrets(unit, codec.encode(value, self._limit))
         except SerializationError as error:
             _logger.warning("Task '%s': its result stays in memory and is computed again on resume: %s", unit.label, error)
             return codec.ABSENT
@@ -120,9 +122,24 @@ class Outcomes:
 
     def _record_of_error(self, error: BaseException) -> ResultRecord | None:
         try:
-            return codec.encode(error, self._limit)
+            record = codec.encode(error, self._limit)
         except SerializationError:
             return None
+        return None if _has_secrets(record) else record
+
+
+def _without_secrets(unit: Unit, record: ResultRecord) -> ResultRecord:
+    if not _has_secrets(record):
+        return record
+    _logger.warning(
+        "Task '%s': its result has a secret in it, so that it stays in memory and is computed again on resume", unit.label
+    )
+    return codec.ABSENT
+
+
+def _has_secrets(record: ResultRecord) -> bool:
+    mask: Mask | None = active_mask.get()
+    return mask is not None and record.data is not None and mask.is_in(record.data)
 
 
 def users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from prefectlite.clock import Clock
-from prefectlite.contexts import active_log, current_values
+from prefectlite.contexts import active_log, active_mask, current_values
 from prefectlite.engine.printed import stdout_logged as stdout_logged
 from prefectlite.engine.units import Unit
 from prefectlite.executors.threads import end_if_abandoned
 from prefectlite.ids import new_id
 from prefectlite.loggers import ENGINE_NAMES, ROOT_NAME, get_logger
+from prefectlite.masks import Mask, masked
 from prefectlite.orchestrator.protocols import RunLog
 from prefectlite.records import LogRow
 from prefectlite.settings import Settings
@@ -67,7 +68,7 @@ class LogSink:
     def line(self, level: str, name: str, message: str) -> None:
         """Add a line, attributed to the task run that is current. From any thread."""
         task_run_id, now = current_values().get("task_run_id"), self._clock.micros()
-        row = LogRow(new_id(), self._flow_run_id, task_run_id, now, level, name, _clean(message))
+        row = LogRow(new_id(), self._flow_run_id, task_run_id, now, level, name, _clean(masked(message)))
         self._run_log.write(row)
 
 
@@ -118,6 +119,9 @@ class RunLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         end_if_abandoned()
+        mask: Mask | None = active_mask.get()
+        if mask is not None and not mask.is_empty:
+            self._hide(record, mask)
         sink = active_log.get()
         if sink is None or not _is_stored(record) or "in_run_log" in record.__dict__:
             return
@@ -125,6 +129,13 @@ class RunLogHandler(logging.Handler):
         message = self.format(record)
         for part in [message] if len(message) <= MOST_OF_A_LINE else _parts(message):
             sink.line(record.levelname, record.name, part)
+
+    def _hide(self, record: logging.LogRecord, mask: Mask) -> None:
+        """Hide secrets from all handlers that are still to come, too."""
+        text = self.format(record)
+        if (hidden := mask.hide(text)) != text:
+            record.msg, record.args, record.message = hidden, None, hidden
+            record.exc_info = record.exc_text = record.stack_info = None
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:

@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Any, NamedTuple, TextIO
 
-from prefectlite.contexts import enter_values, loading_flow, worker_process
+from prefectlite.contexts import active_mask, enter_values, loading_flow, worker_process
 from prefectlite.executors.channel import Channel, ChannelClosed, Packed, Unreadable
 from prefectlite.executors.failures import failure
+from prefectlite.masks import Mask
 from prefectlite.signals import StateSignal
 
 # Kinds of messages; to the worker:
@@ -133,6 +134,8 @@ class _LineHandler(logging.Handler):
         super().__init__(level)
         self.channel: Channel | None = channel
         self._process = os.getpid()
+        self._mask = Mask()
+        active_mask.set(self._mask)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -145,7 +148,7 @@ class _LineHandler(logging.Handler):
         channel = self.channel
         if channel is not None and os.getpid() == self._process:
             with suppress(ChannelClosed):  # this process is about to end
-                channel.send(LINE, (level, name, text))
+                channel.send(LINE, (level, name, self._mask.hide(text)))
 
 
 class _Stdout:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import threading
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 from prefectlite.errors import SerializationError
 from prefectlite.records import ELSEWHERE, ResultRecord
-from prefectlite.repository.locks import FileLock
+from prefectlite.repository.key_file import made_key, read_key
 
 _KEY_BYTES = 32
 _SEAL_BYTES = DIGEST_BYTES = hashlib.sha256().digest_size
@@ -66,30 +65,7 @@ class Seal:
     def _key(self) -> bytes:
         with self._reading:
             if self._known is None:
-                self._known = _read(self.key_file) or _made(self.key_file)
+                self._known = read_key(self.key_file, _KEY_BYTES) or made_key(
+                    self.key_file, _KEY_BYTES, lambda: secrets.token_bytes(_KEY_BYTES)
+                )
             return self._known
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    return key if len(key) >= _KEY_BYTES else None
-
-
-def _made(path: Path) -> bytes:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = FileLock(path)  # several processes may want to make it
-    try:
-        with lock:
-            if (key := _read(path)) is not None:
-                return key
-            key = secrets.token_bytes(_KEY_BYTES)
-            with path.open("r+b") as file:
-                file.write(key)
-                file.flush()
-                os.fsync(file.fileno())
-            return key
-    finally:
-        lock.close()

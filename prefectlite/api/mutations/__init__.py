@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from prefectlite.api.mutations import agents, artifacts, flows, groups, projects, runs, schedules, states
+from prefectlite.api.mutations import (
+    agents,
+    artifacts,
+    flows,
+    groups,
+    key_values,
+    projects,
+    runs,
+    schedules,
+    secrets,
+    states,
+)
 from prefectlite.api.types import object_type
 
 _FIELDS = {
@@ -14,5 +25,7 @@ _FIELDS = {
     **schedules.FIELDS,
     **agents.FIELDS,
     **artifacts.FIELDS,
+    **key_values.FIELDS,
+    **secrets.FIELDS,
 }
 Mutation = object_type("Mutation", _FIELDS, "What can be done.")

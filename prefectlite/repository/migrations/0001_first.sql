@@ -279,6 +279,15 @@ CREATE TABLE key_value (
     updated $time NOT NULL
 );
 
+-- `sealed` is the value, encrypted together with the name by a key that is not in the database.
+CREATE TABLE secret (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    sealed TEXT NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
 -- How many runs with a label (kind 'label'), or task runs with a tag ('tag'), execute at once.
 CREATE TABLE concurrency_limit (
     id $id PRIMARY KEY,

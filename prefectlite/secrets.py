@@ -1,0 +1,72 @@
+"""Secrets, as the code of tasks reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from prefectlite.contexts import active_graph, context
+from prefectlite.errors import FlowError
+from prefectlite.masks import note_read
+from prefectlite.plain_calls import answer
+from prefectlite.settings import PREFIX, current_settings
+
+_ABSENT: Any = object()
+
+
+class Secret:
+    """The secret called `name`.
+
+    It is that of `prefectlite.context.secrets`, else of the variable `PREFECTLITE_SECRET_<name>`, else of the database.
+    What a run has read with it shows as *** in the run's log and in the messages of its states.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get(self) -> Any:
+        """The value; what is text and reads as JSON is what that says.
+
+        Raises SecretNotFound, a ValueError; FlowError, another one, while a flow is being written; UnsupportedLoop on an
+        event loop where the database would have to be asked.
+        """
+        if active_graph.get() is not None:
+            raise FlowError("Secrets should only be retrieved during a Flow run, not while building a Flow.")
+        value = self._nearby()
+        if value is _ABSENT:
+            value = answer(
+                f"Secret({self.name!r}).get()",
+                lambda session: session.client.secrets.get(self.name),
+                f"runtime.session.client.secrets.get({self.name!r})",
+            )
+        read = _read(value)
+        note_read(value, read)
+        return read
+
+    def exists(self) -> bool:
+        """Whether there is such a secret."""
+        if self._nearby() is not _ABSENT:
+            return True
+        names = answer(
+            f"Secret({self.name!r}).exists()",
+            lambda session: session.client.secrets.names(),
+            "runtime.session.client.secrets.names()",
+        )
+        return self.name in names
+
+    def _nearby(self) -> Any:
+        given = context.get("secrets") or current_settings().context.get("secrets") or {}
+        return given[self.name] if self.name in given else os.environ.get(f"{PREFIX}SECRET_{self.name}", _ABSENT)
+
+    def __repr__(self) -> str:
+        return f"<Secret: {self.name}>"
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

@@ -1,0 +1,1 @@
+"""Tasks that are ready to be used."""
