@@ -44,6 +44,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "inline_result_bytes": (0, 1),
     "result_store_url": ("s3://a/b", "memory://c"),
     "result_key_file": ("/a.key", "b.key"),
+    "secrets_key_file": ("/a.key", "b.key"),
     "max_map_children": (1, 2),
     "worker_processes": (2, 4),
     "blocked_loop_seconds": (0.0, 2.5),
