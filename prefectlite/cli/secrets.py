@@ -7,11 +7,11 @@ import sys
 
 import click
 
+from prefectlite import hosting
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.asking import asking, place
 from prefectlite.cli.options import DATABASE
 from prefectlite.cli.tables import OUTPUT, show
-from prefectlite.session import open_session
 from prefectlite.settings import Settings, load_settings
 
 _SET = "mutation ($input: set_secret_input!) { set_secret(input: $input) { success } }"
@@ -64,5 +64,10 @@ def rotate(database: str | None) -> None:
 
 
 async def _rotate(settings: Settings) -> int:
-    async with open_session(settings) as session:
-        return await session.client.secrets.rotate()
+    host = hosting.join(settings)  # which passes errors on as they are; a session's own task group would wrap them
+    try:
+        count: int = await asyncio.wrap_future(host.submit(lambda session: session.client.secrets.rotate()))
+    finally:
+        if host.leave():
+            await asyncio.shield(asyncio.wrap_future(host.closed))
+    return count
