@@ -27,6 +27,7 @@ _COMMANDS = {
     "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "logs": ("prefectlite.cli.logs", "Show the log of a run, or search in those of all runs."),
+    "register": ("prefectlite.cli.register", "Register flows, so that a server runs them when asked or by schedule."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
     "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),

@@ -20,9 +20,10 @@ from prefectlite.language.serialized import complete, digest_of
 from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, context_of, record_state
-from prefectlite.repository import flow_changes, flows, retention, runs
+from prefectlite.repository import flow_changes, flow_to_run, flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.flows import OWN, FlowToRun, FlowVersion
+from prefectlite.repository.flow_to_run import FlowToRun
+from prefectlite.repository.flows import OWN, FlowVersion
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
@@ -74,6 +75,8 @@ class LocalClient:
 
         row = await self._database.write(work, durable=version.project_id is not None)
         if version.as_sent.get("schedule") and version.runtime == OWN:
+            if version.schedule_active is not None and not row.is_new:
+                await self.flows.set_schedule_active(row.id, is_active=version.schedule_active)
             await self.schedules.begin(row.id, row.name)
         return row
 
@@ -85,15 +88,25 @@ class LocalClient:
         version_group_id: str | None = None,
         description: str | None = None,
         idempotency_key: str | None = None,
+        schedule_active: bool | None = None,
     ) -> str:
         """The id of the flow's row, from the plain data that a client sent. Raises BadRequest if it is not a flow's."""
         content = dict(serialized_flow)
         storage = content.pop("storage", None)
         code = content.pop("digest", None)
+        force = content.pop("force", False) is True
         complete(content)
-        digest = idempotency_key or code or digest_of(content)
-        row = await self.save_flow(FlowVersion(content, digest, project_id, storage, description, version_group_id))
-        return row.id
+        version = FlowVersion(
+            content,
+            idempotency_key or code or digest_of(content),
+            project_id,
+            storage,
+            description,
+            version_group_id,
+            force=force,
+            schedule_active=schedule_active,
+        )
+        return (await self.save_flow(version)).id
 
     async def create_flow_run(
         self,
@@ -119,7 +132,7 @@ class LocalClient:
             raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
 
         async def find(tx: Transaction) -> FlowToRun:
-            return await flows.flow_for_run(tx, flow_id, version_group_id)
+            return await flow_to_run.flow_for_run(tx, flow_id, version_group_id)
 
         flow = await self._database.write(find)
         if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):

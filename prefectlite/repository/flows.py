@@ -15,7 +15,7 @@ from prefectlite.version import __version__
 
 _FLOW = (
     "SELECT id, name, version, project_id, digest, storage, source, archived, runtime,"
-    " schedule, is_schedule_active FROM flow"
+    " schedule, is_schedule_active, run_config FROM flow"
 )
 _TASK = """
 INSERT INTO task (id, flow_id, slug, name, description, type, mapped, auto_generated, max_retries, retry_delay, timeout,
@@ -23,11 +23,6 @@ INSERT INTO task (id, flow_id, slug, name, description, type, mapped, auto_gener
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
 """
 _EDGE = "INSERT INTO edge (id, flow_id, upstream_task_id, downstream_task_id, key, mapped) VALUES ($1, $2, $3, $4, $5, $6)"
-_TO_RUN = """
-SELECT f.id, f.name, f.archived, f.project_id, f.parameters, f.run_config, f.environment, g.run_config, g.labels,
-    g.default_parameters
-FROM flow f JOIN flow_group g ON g.id = f.flow_group_id
-"""
 _NEW_GROUP = """
 INSERT INTO flow_group (id, name, settings, default_parameters, created, updated) VALUES ($1, $2, '{}', '{}', $3, $3)
 """
@@ -52,7 +47,8 @@ class FlowVersion(msgspec.Struct, frozen=True):
     """A flow about to be written down: what it is (`serialized`), where its code is found (`storage`), and whose it is.
 
     `source` is where the code of a flow is that a script runs, which is no promise that it will be found there.
-    `document` is what the client of another runtime sent, of which `serialized` was made.
+    `document` is what the client of another runtime sent, of which `serialized` was made. With `force` it is a new version
+    even if nothing changed; `schedule_active` switches its schedule on or off, None as it is for the version before.
     """
 
     serialized: dict[str, Any]
@@ -65,11 +61,17 @@ class FlowVersion(msgspec.Struct, frozen=True):
     document: dict[str, Any] | None = None
     core_version: str = __version__
     runtime: str = OWN
+    force: bool = False
+    schedule_active: bool | None = None
 
-    @property
-    def runs_by_schedule(self) -> bool:
-        """Whether its schedule is to be on when nobody says otherwise; clients of another runtime always say."""
-        return bool(self.as_sent.get("schedule")) and self.runtime == OWN and self.project_id is not None
+    def runs_by_schedule(self, *, is_paused: bool) -> bool:
+        """Whether its schedule is to be on, if that of the version before was switched off or not.
+
+        Clients of another runtime switch it on themselves.
+        """
+        if not self.as_sent.get("schedule") or self.runtime != OWN or self.project_id is None:
+            return False
+        return not is_paused if self.schedule_active is None else self.schedule_active
 
     @property
     def as_sent(self) -> dict[str, Any]:
@@ -104,7 +106,7 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         raise NotFound(f"Project {flow.project_id} not found: create it first")
     name = flow.serialized["name"]
     current = await _current(tx, flow, name)
-    if current is not None and _is_same(current, flow):
+    if current is not None and not flow.force and _is_same(current, flow):
         return await _found_again(tx, current, flow)
     if flow.project_id is None and (same := await _unregistered(tx, flow.digest)):
         await tx.execute(
@@ -124,12 +126,12 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         flow.runtime,
         flow.digest,
         _dumps(flow.source),
-        int(flow.runs_by_schedule and not _is_paused(current)),
+        int(flow.runs_by_schedule(is_paused=_is_paused(current))),
     )
     await tx.execute(_NEW_FLOW, (flow_id, flow.project_id, name, version, *group, *texts, now))
     task_ids = await save_tasks(tx, flow_id, flow.serialized["tasks"], now)
     await save_edges(tx, flow_id, flow.serialized["edges"], task_ids)
-    return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids, flow.source)
+    return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids, flow.source, is_new=True)
 
 
 async def _next_version(tx: Transaction, flow: FlowVersion, current: Row | None, now: int) -> tuple[int, str, str]:
@@ -167,48 +169,6 @@ async def structure(database: Database, flow_id: str) -> dict[str, Any]:
     return serialized
 
 
-class FlowToRun(msgspec.Struct, frozen=True):
-    """What a new run takes from its flow, and from the group that the flow belongs to."""
-
-    id: str
-    name: str
-    parameters: list[dict[str, Any]]
-    run_configs: list[dict[str, Any] | None]
-    environment: dict[str, Any] | None
-    group_labels: list[str] | None
-    defaults: dict[str, Any]
-
-    def labels(self, wanted: list[str] | None, run_config: dict[str, Any] | None) -> list[str]:
-        """The labels of a run: those `wanted`, else those that the nearest of the others says, be it none."""
-        group, own = self.run_configs
-        said = [run_config, {"labels": self.group_labels}, group, own, self.environment]
-        given = [wanted, *((one or {}).get("labels") for one in said[:2])]
-        found = next((labels for labels in given if labels is not None), None)
-        if found is None:
-            found = next((labels for one in said[2:] if (labels := (one or {}).get("labels"))), ())
-        return sorted(set(found))
-
-
-async def flow_for_run(tx: Transaction, flow_id: str | None, version_group_id: str | None) -> FlowToRun:
-    """The flow to run: this one, or the newest of a group. Raises NotFound or BadRequest."""
-    if flow_id is not None:
-        rows = await tx.fetch(f"{_TO_RUN} WHERE f.id = $1", (flow_id,))
-        if not rows:
-            raise NotFound(f"Flow {flow_id} not found")
-        if rows[0][2]:
-            raise BadRequest(f"Flow {flow_id} is archived.")
-    else:
-        which = "WHERE f.version_group_id = $1 AND f.archived = 0 ORDER BY f.version DESC LIMIT 1"
-        rows = await tx.fetch(f"{_TO_RUN} {which}", (version_group_id,))
-        if not rows:
-            raise NotFound(f"Version group {version_group_id} has no unarchived flows.")
-    found_id, name, _, project_id, *texts = rows[0]
-    if project_id is None:
-        raise BadRequest(f"Flow {name!r} was only run from a script, so that no server knows its code: register it")
-    parameters, own, environment, group, labels, defaults = map(_loads, texts)
-    return FlowToRun(found_id, name, parameters, [group, own], environment, labels, defaults)
-
-
 async def _current(tx: Transaction, flow: FlowVersion, name: str) -> Row | None:
     if flow.version_group_id:
         rows = await tx.fetch(f"{_FLOW} WHERE version_group_id = $1 ORDER BY version DESC LIMIT 1", (flow.version_group_id,))
@@ -233,9 +193,13 @@ def _is_paused(row: Row | None) -> bool:
 
 
 def _is_same(row: Row, flow: FlowVersion) -> bool:
-    digest, storage, is_archived = row[4], row[5], row[7]
-    # What another runtime's client sends as the digest covers the storage.
-    return digest == flow.digest and not is_archived and (flow.runtime != OWN or _loads(storage) == flow.storage)
+    digest, storage, is_archived, schedule, run_config = row[4], row[5], row[7], row[9], row[11]
+    if digest != flow.digest or is_archived:
+        return False
+    if flow.runtime != OWN:  # what its client sends as the digest covers all
+        return True
+    around = (flow.storage, flow.as_sent.get("schedule"), flow.as_sent.get("run_config"))
+    return [_loads(text) for text in (storage, schedule, run_config)] == [_loads(_dumps(part)) for part in around]
 
 
 async def _found_again(tx: Transaction, row: Row, flow: FlowVersion) -> FlowRow:
