@@ -60,6 +60,7 @@ class FlowRow(msgspec.Struct, frozen=True):
     task_ids: dict[str, str]
     source: dict[str, Any] | None = None  # where it was, if it was only run from a script
     runtime: str = "prefectlite"  # what executes its runs; the other one is "prefect"
+    is_new: bool = False  # whether it was made by the registration that gives this row
 
 
 class FlowRunRow(msgspec.Struct, frozen=True):

@@ -9,6 +9,8 @@ from collections.abc import Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from prefectlite import hosting
 from prefectlite.client.http import Client
 from prefectlite.errors import FlowError, RunNotStartedError
@@ -93,17 +95,50 @@ class Registration(Coroutine[Any, Any, "Registration"]):
         return (await register_in(session, self._flow, self._project_name, self._source)).id
 
     async def _register_with_server(self) -> None:
-        serialized, storage, digest = await asyncio.to_thread(_described, self._flow, self._source)
         async with Client(self._settings.api_url) as client:
-            project_id = await client.project_named(self._project_name)
-            self._id = await client.register_flow({**serialized, "storage": storage, "digest": digest}, project_id)
+            self._id = (await register_with(client, self._flow, self._project_name, self._source)).id
 
 
-async def register_in(session: Session, flow: Graph, project_name: str, source: AnySource) -> FlowRow:
+class Terms(msgspec.Struct, frozen=True):
+    """How a flow is to be registered: which labels its runs get, whether it is a new version even if nothing changed, and
+    whether its schedule is to be on (None: on, unless somebody switched off that of the version before)."""
+
+    labels: tuple[str, ...] = ()
+    force: bool = False
+    schedule: bool | None = None
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """The version of a flow that is at a server now, and whether it is a new one."""
+
+    id: str
+    version: int
+    is_new: bool
+
+
+async def register_in(
+    session: Session, flow: Graph, project_name: str, source: AnySource, terms: Terms | None = None
+) -> FlowRow:
     """The version of `flow` that is in the session's database now: a new one if it or its code changed."""
-    serialized, storage, digest = await asyncio.to_thread(_described, flow, source)
+    terms = terms or Terms()
+    serialized, storage, digest = await asyncio.to_thread(_described, flow, source, terms)
     project_id = await session.client.project_named(project_name)
-    return await session.client.save_flow(FlowVersion(serialized, digest, project_id, storage))
+    version = FlowVersion(serialized, digest, project_id, storage, force=terms.force, schedule_active=terms.schedule)
+    return await session.client.save_flow(version)
+
+
+async def register_with(
+    client: Client, flow: Graph, project_name: str, source: AnySource, terms: Terms | None = None
+) -> Registered:
+    """As `register_in`, at a server. Raises ApiError."""
+    terms = terms or Terms()
+    serialized, storage, digest = await asyncio.to_thread(_described, flow, source, terms)
+    project_id = await client.project_named(project_name)
+    before = await client.current_version(flow.name, project_id)
+    document = {**serialized, "storage": storage, "digest": digest, **({"force": True} if terms.force else {})}
+    flow_id = await client.register_flow(document, project_id, schedule_active=terms.schedule)
+    known = before if before is not None and before[0] == flow_id else await client.current_version(flow.name, project_id)
+    return Registered(flow_id, known[1] if known is not None else 1, is_new=known is not before)
 
 
 def source_of(flow: Graph, file: str) -> AnySource:
@@ -130,9 +165,12 @@ def _importable_names(path: Path) -> list[str]:
     return [".".join(parts)]
 
 
-def _described(flow: Graph, source: AnySource) -> tuple[dict[str, Any], dict[str, Any], str]:
+def _described(flow: Graph, source: AnySource, terms: Terms) -> tuple[dict[str, Any], dict[str, Any], str]:
     flow.validate()
     serialized = serialize(flow)
+    digest = digest_of(serialized, source.digest())
     if (schedule := serialized_schedule(flow)) is not None:
         serialized["schedule"] = schedule
-    return serialized, source_record(source, flow.name), digest_of(serialized, source.digest())
+    if terms.labels:
+        serialized["run_config"] = {"type": "UniversalRun", "labels": sorted(set(terms.labels))}
+    return serialized, source_record(source, flow.name), digest

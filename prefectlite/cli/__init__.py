@@ -27,6 +27,7 @@ _COMMANDS = {
     "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "logs": ("prefectlite.cli.logs", "Show the log of a run, or search in those of all runs."),
+    "register": ("prefectlite.cli.register", "Register flows, so that a server runs them when asked or by schedule."),
     "get": ("prefectlite.cli.get", "List flows, flow runs, projects, tasks or logs."),
     "describe": ("prefectlite.cli.describe", "Show all that is known of a flow, its tasks, or a flow run."),
     "create": ("prefectlite.cli.create", "Make a project."),

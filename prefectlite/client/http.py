@@ -58,9 +58,25 @@ class Client:
         data = await self.graphql("query ($name: String) { project(where: {name: {_eq: $name}}) { id } }", name=name)
         return data["project"][0]["id"] if data["project"] else await self.create_project(name)
 
-    async def register_flow(self, serialized_flow: dict[str, Any], project_id: str) -> str:
+    async def register_flow(
+        self, serialized_flow: dict[str, Any], project_id: str, *, schedule_active: bool | None = None
+    ) -> str:
         """The id of the flow's version, a new one if it changed."""
-        return await self._mutate("create_flow", {"serialized_flow": serialized_flow, "project_id": project_id})
+        values = {
+            "serialized_flow": serialized_flow,
+            "project_id": project_id,
+            "set_schedule_active": schedule_active,
+        }
+        return await self._mutate("create_flow", values)
+
+    async def current_version(self, name: str, project_id: str) -> tuple[str, int] | None:
+        """(id, number) of the version of a flow that counts in a project; None if the flow is not there."""
+        query = (
+            "query ($name: String, $project: uuid) { flow(where: {name: {_eq: $name}, project_id: {_eq: $project},"
+            " archived: {_eq: false}}, order_by: {version: desc}, limit: 1) { id version } }"
+        )
+        found = (await self.graphql(query, name=name, project=project_id))["flow"]
+        return (str(found[0]["id"]), int(found[0]["version"])) if found else None
 
     async def create_flow_run(
         self,

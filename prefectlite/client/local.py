@@ -15,7 +15,7 @@ from prefectlite.client.key_values import KeyValues
 from prefectlite.client.schedules import Schedules
 from prefectlite.client.secrets import Secrets
 from prefectlite.clock import Clock, from_micros, to_micros
-from prefectlite.errors import BadRequest, ParameterError, TransitionRefused
+from prefectlite.errors import BadRequest, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.language.parameter import nearest
 from prefectlite.language.serialized import complete, digest_of
@@ -80,6 +80,8 @@ class LocalClient:
 
         row = await self._database.write(work, durable=version.project_id is not None)
         if version.as_sent.get("schedule") and version.runtime == OWN:
+            if version.schedule_active is not None and not row.is_new:
+                await self.flows.set_schedule_active(row.id, is_active=version.schedule_active)
             await self.schedules.begin(row.id, row.name)
         return row
 
@@ -91,15 +93,25 @@ class LocalClient:
         version_group_id: str | None = None,
         description: str | None = None,
         idempotency_key: str | None = None,
+        schedule_active: bool | None = None,
     ) -> str:
         """The id of the flow's row, from the plain data that a client sent. Raises BadRequest if it is not a flow's."""
         content = dict(serialized_flow)
         storage = content.pop("storage", None)
         code = content.pop("digest", None)
+        force = content.pop("force", False) is True
         complete(content)
-        digest = idempotency_key or code or digest_of(content)
-        row = await self.save_flow(FlowVersion(content, digest, project_id, storage, description, version_group_id))
-        return row.id
+        version = FlowVersion(
+            content,
+            idempotency_key or code or digest_of(content),
+            project_id,
+            storage,
+            description,
+            version_group_id,
+            force=force,
+            schedule_active=schedule_active,
+        )
+        return (await self.save_flow(version)).id
 
     async def create_flow_run(
         self,
@@ -135,7 +147,7 @@ class LocalClient:
         facts = FlowRunCreation(
             flow_id=flow.id,
             name=flow_run_name or run_name(),
-            parameters=_complete(flow.name, flow.parameters, flow.defaults | (parameters or {})),
+            parameters=flow.complete(parameters or {}),
             context=context or {},
             labels=flow.labels(labels, run_config),
             run_config=next((one for one in (run_config, *flow.run_configs) if one is not None), None),
@@ -284,16 +296,3 @@ def _ids(flow: FlowRow, structure: dict[str, Any], wanted: Collection[str]) -> s
             raise BadRequest(f"Flow {flow.name!r} has no task {name!r}.{nearest([name], names)}")
         ids.update(flow.task_ids[slug] for slug in slugs)
     return ids
-
-
-def _complete(flow_name: str, known: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
-    """`given` with the defaults of the flow's other parameters."""
-    names = {parameter["name"]: parameter for parameter in known}
-    if unknown := sorted(set(given) - set(names)):
-        raise ParameterError(
-            f"Flow {flow_name!r} has no parameter {', '.join(unknown)}; it takes: {', '.join(sorted(names)) or 'none'}"
-            f".{nearest(unknown, names)}"
-        )
-    if missing := sorted(name for name, parameter in names.items() if parameter["required"] and name not in given):
-        raise ParameterError(f"Required parameters were not supplied: {', '.join(missing)} (flow {flow_name!r})")
-    return {name: parameter["default"] for name, parameter in names.items() if not parameter["required"]} | given

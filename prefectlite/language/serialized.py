@@ -151,6 +151,8 @@ def complete(content: dict[str, Any]) -> None:
         flow = msgspec.convert(content, _SerializedFlow)
     except msgspec.ValidationError as error:
         raise BadRequest(f"serialized_flow does not describe a flow: {error}") from None
+    if not isinstance(content.get("run_config"), dict | None):
+        raise BadRequest("serialized_flow does not describe a flow: `run_config` should be an object")
     slugs = {task.slug for task in flow.tasks}
     for edge in flow.edges:
         if not {edge.upstream, edge.downstream} <= slugs:

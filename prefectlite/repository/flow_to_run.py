@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from prefectlite.errors import BadRequest, NotFound
+from prefectlite.errors import BadRequest, NotFound, ParameterError
+from prefectlite.language.parameter import nearest
 from prefectlite.repository.database import Transaction
 
 _TO_RUN = """
@@ -36,6 +37,19 @@ class FlowToRun(msgspec.Struct, frozen=True):
         if found is None:
             found = next((labels for one in said[2:] if (labels := (one or {}).get("labels"))), ())
         return sorted(set(found))
+
+    def complete(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`given` with the group's values and the defaults of the flow's other parameters. Raises ParameterError."""
+        given = self.defaults | given
+        known = {parameter["name"]: parameter for parameter in self.parameters}
+        if unknown := sorted(set(given) - set(known)):
+            raise ParameterError(
+                f"Flow {self.name!r} has no parameter {', '.join(unknown)}; it takes: {', '.join(sorted(known)) or 'none'}"
+                f".{nearest(unknown, known)}"
+            )
+        if missing := sorted(name for name, parameter in known.items() if parameter["required"] and name not in given):
+            raise ParameterError(f"Required parameters were not supplied: {', '.join(missing)} (flow {self.name!r})")
+        return {name: parameter["default"] for name, parameter in known.items() if not parameter["required"]} | given
 
 
 async def flow_for_run(tx: Transaction, flow_id: str | None, version_group_id: str | None) -> FlowToRun:

@@ -15,7 +15,7 @@ from prefectlite.version import __version__
 
 _FLOW = (
     "SELECT id, name, version, project_id, digest, storage, source, archived, runtime,"
-    " schedule, is_schedule_active FROM flow"
+    " schedule, is_schedule_active, run_config FROM flow"
 )
 _TASK = """
 INSERT INTO task (id, flow_id, slug, name, description, type, mapped, auto_generated, max_retries, retry_delay, timeout,
@@ -52,7 +52,8 @@ class FlowVersion(msgspec.Struct, frozen=True):
     """A flow about to be written down: what it is (`serialized`), where its code is found (`storage`), and whose it is.
 
     `source` is where the code of a flow is that a script runs, which is no promise that it will be found there.
-    `document` is what the client of another runtime sent, of which `serialized` was made.
+    `document` is what the client of another runtime sent, of which `serialized` was made. With `force` it is a new version
+    even if nothing changed; `schedule_active` switches its schedule on or off, None as it is for the version before.
     """
 
     serialized: dict[str, Any]
@@ -65,11 +66,17 @@ class FlowVersion(msgspec.Struct, frozen=True):
     document: dict[str, Any] | None = None
     core_version: str = __version__
     runtime: str = OWN
+    force: bool = False
+    schedule_active: bool | None = None
 
-    @property
-    def runs_by_schedule(self) -> bool:
-        """Whether its schedule is to be on when nobody says otherwise; clients of another runtime always say."""
-        return bool(self.as_sent.get("schedule")) and self.runtime == OWN and self.project_id is not None
+    def runs_by_schedule(self, *, is_paused: bool) -> bool:
+        """Whether its schedule is to be on, if that of the version before was switched off or not.
+
+        Clients of another runtime switch it on themselves.
+        """
+        if not self.as_sent.get("schedule") or self.runtime != OWN or self.project_id is None:
+            return False
+        return not is_paused if self.schedule_active is None else self.schedule_active
 
     @property
     def as_sent(self) -> dict[str, Any]:
@@ -104,7 +111,7 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         raise NotFound(f"Project {flow.project_id} not found: create it first")
     name = flow.serialized["name"]
     current = await _current(tx, flow, name)
-    if current is not None and _is_same(current, flow):
+    if current is not None and not flow.force and _is_same(current, flow):
         return await _found_again(tx, current, flow)
     if flow.project_id is None and (same := await _unregistered(tx, flow.digest)):
         await tx.execute(
@@ -124,12 +131,12 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
         flow.runtime,
         flow.digest,
         _dumps(flow.source),
-        int(flow.runs_by_schedule and not _is_paused(current)),
+        int(flow.runs_by_schedule(is_paused=_is_paused(current))),
     )
     await tx.execute(_NEW_FLOW, (flow_id, flow.project_id, name, version, *group, *texts, now))
     task_ids = await save_tasks(tx, flow_id, flow.serialized["tasks"], now)
     await save_edges(tx, flow_id, flow.serialized["edges"], task_ids)
-    return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids, flow.source)
+    return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids, flow.source, is_new=True)
 
 
 async def _next_version(tx: Transaction, flow: FlowVersion, current: Row | None, now: int) -> tuple[int, str, str]:
@@ -199,9 +206,13 @@ def _is_paused(row: Row | None) -> bool:
 
 
 def _is_same(row: Row, flow: FlowVersion) -> bool:
-    digest, storage, is_archived = row[4], row[5], row[7]
-    # What another runtime's client sends as the digest covers the storage.
-    return digest == flow.digest and not is_archived and (flow.runtime != OWN or _loads(storage) == flow.storage)
+    digest, storage, is_archived, schedule, run_config = row[4], row[5], row[7], row[9], row[11]
+    if digest != flow.digest or is_archived:
+        return False
+    if flow.runtime != OWN:  # what its client sends as the digest covers all
+        return True
+    around = (flow.storage, flow.as_sent.get("schedule"), flow.as_sent.get("run_config"))
+    return [_loads(text) for text in (storage, schedule, run_config)] == [_loads(_dumps(part)) for part in around]
 
 
 async def _found_again(tx: Transaction, row: Row, flow: FlowVersion) -> FlowRow:

@@ -27,12 +27,16 @@ class CodeTree(msgspec.Struct, frozen=True):
     def renew(self) -> None:
         """Let the next import read the files as they are now, if any of them has changed since it was imported here."""
         if any(_imported.get(file, digest) != digest for file, digest in self.files.items()):
-            names = {str(file) for file in self.files}
-            for name, module in list(sys.modules.items()):
-                if name != "__main__" and getattr(module, "__file__", None) in names:
-                    del sys.modules[name]
-            importlib.invalidate_caches()
+            self.forget()
         _imported.update(self.files)
+
+    def forget(self) -> None:
+        """Let the next import read the files anew; but for our own, which a tree has where a flow lies beside them."""
+        names = {str(file) for file in self.files}
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] not in ("__main__", "prefectlite") and getattr(module, "__file__", None) in names:
+                del sys.modules[name]
+        importlib.invalidate_caches()
 
 
 def code_tree(path: Path, root: Path, package: str | None = None) -> CodeTree:

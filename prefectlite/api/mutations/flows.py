@@ -34,7 +34,8 @@ async def _register(context: Context, given: Payload, document: dict[str, Any]) 
     client, caller = context.session.client, context.caller
     place = {name: given.get(name) for name in ("version_group_id", "description", "idempotency_key")}
     if caller.core_version is None:
-        flow_id = await client.register_flow(document, given["project_id"], **place)
+        is_active = given.get("set_schedule_active")
+        flow_id = await client.register_flow(document, given["project_id"], schedule_active=is_active, **place)
     else:
         flow_id = await client.flows.register_foreign(document, given["project_id"], caller.core_version, **place)
     if document.get("schedule") and caller.core_version is not None and given.get("set_schedule_active") is not False:
