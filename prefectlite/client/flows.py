@@ -79,13 +79,13 @@ class Flows:
         Raises BadRequest if a required parameter would have no value.
         """
         has_schedule = not is_active or await self._schedules.check(flow_id)
-        await self._write(
-            lambda tx: flow_changes.set_schedule_active(
-                tx, flow_id, self._clock.micros(), is_active=is_active and has_schedule
-            )
-        )
-        await self._schedules.plan(flow_id)
-        self._schedules.note_change(flow_id)
+
+        async def write() -> list[str]:
+            on, now = is_active and has_schedule, self._clock.micros()
+            await self._write(lambda tx: flow_changes.set_schedule_active(tx, flow_id, now, is_active=on))
+            return [flow_id]
+
+        await self._schedules.change(write)
         return has_schedule
 
     async def set_group_schedule(self, group_id: str, schedule: dict[str, Any] | None) -> None:
@@ -93,12 +93,12 @@ class Flows:
 
         Runs that were made and have not begun are made anew. Raises BadRequest, saying what is wrong with the schedule.
         """
-        flow_ids = await self._write(
-            lambda tx: flow_changes.set_group_schedule(tx, group_id, self._clock.micros(), schedule)
-        )
-        for flow_id in flow_ids:
-            await self._schedules.plan(flow_id)
-            self._schedules.note_change(flow_id)
+
+        async def write() -> list[str]:
+            now = self._clock.micros()
+            return await self._write(lambda tx: flow_changes.set_group_schedule(tx, group_id, now, schedule))
+
+        await self._schedules.change(write)
 
     async def move(self, flow_id: str, project_id: str) -> None:
         """Put all versions of a flow into another project."""

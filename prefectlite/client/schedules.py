@@ -17,6 +17,7 @@ from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import record_state
 from prefectlite.repository import scheduled
 from prefectlite.repository.database import Database
+from prefectlite.repository.flow_changes import forget_scheduled
 from prefectlite.repository.flows import OWN
 from prefectlite.repository.scheduled import ScheduledFlow
 from prefectlite.rules.proposals import FlowRunProposal
@@ -47,6 +48,7 @@ class Schedules:
         #: Flows whose schedule was changed here, for who keeps an eye on them.
         self.changed: set[str] = set()
         self.has_changed = asyncio.Event()
+        self._one_by_one = asyncio.Lock()
 
     async def active_flows(self) -> list[str]:
         """The ids of the flows whose schedule is on."""
@@ -79,9 +81,29 @@ class Schedules:
 
     async def plan(self, flow_id: str) -> datetime | None:
         """Make the next runs of a flow, but for those that are made; when to come back, if it runs by a schedule at all."""
+        async with self._one_by_one:
+            return await self._plan(flow_id)
+
+    async def change(self, write: Callable[[], Awaitable[Iterable[str]]]) -> None:
+        """Have `write` change schedules, with nothing planned in between, and make the next runs of the flows it names."""
+        async with self._one_by_one:
+            for flow_id in await write():
+                await self._plan(flow_id)
+                self.note_change(flow_id)
+
+    async def _plan(self, flow_id: str) -> datetime | None:
         flow = await scheduled.scheduled_flow(self._database, flow_id)
-        if flow is None:
-            return None
+        while flow is not None:
+            again = await self._make_next(flow)
+            made_for, flow = flow, await scheduled.scheduled_flow(self._database, flow_id)
+            if flow is not None and flow.schedule == made_for.schedule:
+                return again
+            # Another process has changed the schedule meanwhile, which could not know of the runs that were just made.
+            await self._database.write(lambda tx: forget_scheduled(tx, "flow_id = $1", flow_id))
+        return None
+
+    async def _make_next(self, flow: ScheduledFlow) -> datetime | None:
+        """Make the next runs, but for those that are made; when the first of them is due."""
         now = self._clock.now()
         schedule, found = await asyncio.to_thread(_upcoming, flow.schedule, now)
         if not found:
