@@ -245,8 +245,6 @@ async def test_other_versions_count_and_other_flows_do_not(database_url: str, cl
         await minute(opened, clock)
         await work.has_begun(1)
         other = Work(overlap="queue")
-        with other.flow:
-            Parameter("another", default=1)
         other.flow.add_task(Parameter("more", default=2))
         await opened.register(other.flow)
         await minute(opened, clock)
