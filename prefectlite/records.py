@@ -78,6 +78,7 @@ class FlowRunRow(msgspec.Struct, frozen=True):
     state_start_time: int | None
     owner: str | None
     lease_epoch: int
+    auto_scheduled: int = 0  # 1: a schedule asked for it
 
     @property
     def is_finished(self) -> bool:

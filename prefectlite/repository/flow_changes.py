@@ -62,7 +62,7 @@ async def archive(tx: Transaction, flow_id: str, now: int) -> list[str]:
     await _found(tx, "flow", flow_id)
     await tx.execute("UPDATE flow SET archived = 1, updated = $2 WHERE id = $1", (flow_id, now))
     await set_schedule_active(tx, flow_id, now, is_active=False)
-    rows = await tx.fetch("SELECT id FROM flow_run WHERE flow_id = $1 AND state = 'Scheduled'", (flow_id,))
+    rows = await tx.fetch("SELECT id FROM flow_run WHERE flow_id = $1 AND state IN ('Scheduled', 'Queued')", (flow_id,))
     return [row[0] for row in rows]
 
 

@@ -12,7 +12,7 @@ from prefectlite.states import BY_NAME, FINISHED, Scheduled, names_of
 
 _FLOW_RUN = """
 SELECT id, flow_id, name, parameters, context, scheduled_start_time, version, state, state_message, state_start_time,
-    owner, lease_epoch
+    owner, lease_epoch, auto_scheduled
 FROM flow_run
 """
 _TASK_RUNS = """
@@ -106,7 +106,8 @@ async def scheduled_runs(database: Database) -> list[tuple[str, int]]:
         f"""
         SELECT r.id, coalesce(r.state_start_time, r.scheduled_start_time) AS due
         FROM flow_run r JOIN flow f ON f.id = r.flow_id
-        WHERE r.state IN ('{_SCHEDULED}') AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
+        WHERE (r.state IN ('{_SCHEDULED}') OR (r.state = 'Queued' AND r.auto_scheduled = 1))
+            AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
         ORDER BY due
         """
     )

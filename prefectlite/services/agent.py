@@ -18,6 +18,7 @@ from prefectlite.repository import runs
 from prefectlite.repository.flows import OWN
 from prefectlite.rules.proposals import FlowRunProposal
 from prefectlite.services.catalog import Catalog
+from prefectlite.services.overlap import Overlap
 from prefectlite.session import Session
 from prefectlite.states import BY_NAME, Failed, Scheduled
 
@@ -39,6 +40,7 @@ class Agent:
         self._session, self._catalog, self._begin = session, catalog, begin
         self._due: list[tuple[int, str]] = []
         self._changed = asyncio.Event()
+        self._overlap = Overlap(session, lambda run_id: begin(self.execute(run_id)))
         self._waiting: dict[str, str | None] = {}  # runs that cannot be begun now -> from whom they are to be taken
 
     async def run(self) -> None:
@@ -48,13 +50,22 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._begin_due())
                 async for event in subscription:
-                    if isinstance(event, StateChange) and issubclass(BY_NAME.get(event.state.name, Failed), Scheduled):
-                        self._expect(event.flow_run_id, event.state.start_time or event.state.timestamp)
+                    if isinstance(event, StateChange):
+                        self._hear(event)
+                    if subscription.take_lagged():  # there was too much news: the record has it all
+                        await self.look()
 
     async def look(self) -> None:
         """Hear of the runs that are scheduled already, or of which a process that is gone did not tell any more."""
         for run_id, due in await runs.scheduled_runs(self._session.database):
             self._expect(run_id, due)
+
+    def _hear(self, event: StateChange) -> None:
+        is_scheduled = issubclass(BY_NAME.get(event.state.name, Failed), Scheduled)
+        if is_scheduled:
+            self._expect(event.flow_run_id, event.state.start_time or event.state.timestamp)
+        if is_scheduled or event.state.is_finished:
+            self._overlap.gone(event.flow_run_id)
 
     def _expect(self, run_id: str, due: int) -> None:
         heapq.heappush(self._due, (due, run_id))
@@ -128,6 +139,8 @@ class Agent:
         flow = await session.flow(row.flow_id)
         if flow.storage is None or flow.runtime != OWN:
             return  # a script's own, or for agents of another runtime
+        if takeover_from is None and not await self._overlap.may_begin(row):
+            return
         try:
             graph = await self._catalog.find(flow)
         except Exception as error:
@@ -138,6 +151,7 @@ class Agent:
             await session.execute(graph, flow, row, takeover_from=takeover_from)
         except TransitionRefused as error:
             _logger.info("flow run %s is left to its owner: %s", row.id, error)
+            self._overlap.gone(row.id)  # it may have been deleted, which is no news; else they go on waiting
 
     async def _fail(self, row: FlowRunRow, reason: str) -> None:
         """Fail a run whose code cannot be loaded here, unless another process that has the code takes it."""
