@@ -11,11 +11,14 @@ import msgspec
 
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
-from prefectlite.live.hints import Message
+from prefectlite.live.hints import Hint, Message
 from prefectlite.orchestrator.hearsay import Hearsay
 from prefectlite.repository.postgres import PostgresDatabase
 from prefectlite.repository.presence import INTERVAL, Presence
+from prefectlite.repository.sequence import last_taken
 
+#: So many pieces of news are told later, when a connection was lost on which they should have been heard.
+MOST_MISSED = 20_000
 _decoder = msgspec.json.Decoder(Message)
 
 
@@ -27,6 +30,8 @@ class PostgresNeighbours(Hearsay):
         self.id = new_id()
         self._presence = Presence(database, self.id, self._receive)
         self._look = asyncio.Event()
+        self._told = 0  # up to where in the sequence notices have surely come, if nothing has gone wrong since
+        self._told_next = 0
 
     @property
     def names(self) -> list[str]:
@@ -36,6 +41,7 @@ class PostgresNeighbours(Hearsay):
     async def open(self) -> None:
         """Listen, and be there."""
         await self._presence.open()
+        self._told = self._told_next = await last_taken(self._database)
 
     async def run(self) -> None:
         """Publish what the others commit to those who listen here, and see who is there, until cancelled."""
@@ -64,8 +70,18 @@ class PostgresNeighbours(Hearsay):
                 self.departed.set()
             except TimeoutError:
                 pass
-            if await self._presence.look_around():
-                self.departed.set()
+            await self._look_once()
+
+    async def _look_once(self) -> None:
+        beginnings = self._presence.beginnings
+        if await self._presence.look_around():
+            self.departed.set()
+        last = await last_taken(self._database)
+        if self._presence.beginnings != beginnings:  # what was committed while nobody listened
+            first = max(self._told, last - MOST_MISSED) + 1
+            self.hear([Hint(first, last, [], logs) for logs in (False, True)])
+        # A notice may come a little later than the commit is seen: the look before this one is sure.
+        self._told, self._told_next = self._told_next, last
 
     def _receive(self, words: str) -> None:
         try:

@@ -35,6 +35,8 @@ class Presence:
 
     def __init__(self, database: PostgresDatabase, owner_id: str, heard: Callable[[str], None]) -> None:
         self.others: set[int] = set()
+        #: How often it has begun to listen; between two times, notices were given to nobody.
+        self.beginnings = 0
         self._database, self._owner_id, self._heard = database, owner_id, heard
         self._own_words = f'{{"sender":"{database.sender}"'
         self._connection: asyncpg.Connection | None = None
@@ -86,6 +88,7 @@ class Presence:
             connection.terminate()
             raise
         self._connection = connection
+        self.beginnings += 1
 
     def _receive(self, _connection: Any, _process: int, _channel: str, words: object) -> None:
         text = str(words)

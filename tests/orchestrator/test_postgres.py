@@ -132,3 +132,19 @@ async def test_a_restart_of_the_server_loses_nothing(
             again, running = await run(here, SHORT)
             assert (await until_state(news, again, "Success"))[-1] == "Success"
         assert (await running).is_successful()
+
+
+async def test_what_is_committed_while_nobody_listens_is_heard_later(
+    postgres_url: str, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    async with sessions(postgres_url, 2) as (here, there):
+        assert isinstance(there.neighbours, postgres_neighbours.PostgresNeighbours)
+        with there.bus.subscribe(ALL_FLOW_RUNS) as news:
+            ear = there.neighbours._presence._connection
+            assert ear is not None
+            await asyncio.to_thread(postgres_server.ask, f"SELECT pg_terminate_backend({ear.get_server_pid()}, 5000)")
+            run_id, running = await run(here, SHORT)
+            assert (await running).is_successful()
+            monkeypatch.setattr(postgres_neighbours, "INTERVAL", 0.05)
+            assert await until_state(news, run_id, "Success") == ["Scheduled", "Running", "Success"]
