@@ -142,7 +142,9 @@ class Runtime:
 
     async def _start_agent(self, session: Session) -> None:
         agent, scheduler = Agent(session, self._catalog, self._begin), Scheduler(session)
-        if await asyncio.to_thread(session.duty.take, self._address) is None:
+        is_first = await asyncio.to_thread(session.duty.take, self._address) is None
+        others = session.neighbours.names if session.neighbours is not None and not session.duty.is_exclusive else []
+        if is_first and not others:
             await scheduler.make_up()  # nobody was there to begin what is due
         self._serve("agent", agent.run)
         self._serve("keeper of the services", lambda: self._keep_services(session, agent, scheduler))

@@ -35,6 +35,11 @@ class Duty:
         self._neighbours = neighbours
         self._lock: FileLock | None = None
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether one process at a time can have them."""
+        return self._path is not None
+
     def take(self, address: str | None = None) -> Keeper | None:
         """Keep them from now on, unless somebody else does, who is returned. Blocks for a moment."""
         if self._path is None or self._lock is not None:

@@ -15,6 +15,8 @@ from prefectlite.errors import BadRequest
 from prefectlite.schedules import CronSchedule, IntervalSchedule, Schedule
 from prefectlite.schedules.clocks import CronClock, IntervalClock
 from prefectlite.services.scheduler import Scheduler
+from prefectlite.session import open_session
+from prefectlite.settings import Settings
 from tests.conftest import HeldClock
 
 pytestmark = pytest.mark.asyncio
@@ -243,3 +245,17 @@ async def test_scheduled_runs_are_executed_when_they_are_due(database_url: str, 
                 return len(await due(opened, "Success")) == n
 
             await until(has_run)
+
+
+async def test_what_another_server_is_late_with_is_not_missed(postgres_url: str, clock: HeldClock) -> None:
+    flow = scheduled(IntervalSchedule(interval=HOUR))
+    async with runtime(postgres_url, clock, flow) as opened:
+        assert len(await due(opened)) == 10
+    clock.advance(3 * 3600 + 60)
+    async with open_session(Settings(database_url=postgres_url)), runtime(postgres_url, clock, flow, agent=True) as opened:
+
+        async def all_ran() -> bool:
+            return len(await due(opened, "Success")) == 3
+
+        await until(all_ran)
+        assert await due(opened, "Cancelled") == []
