@@ -103,7 +103,7 @@ async def test_an_altered_file_is_refused(store: FileResultStore) -> None:
     for altered in (b"", content[:-1], content + b"b", content[:-1] + b"b", pickle.dumps(Planted())):
         file.write_bytes(altered)
         assert "has been altered or damaged" in await refused(store, kept)
-    file.write_bytes(b"\x00" + content[1:])
+    file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     assert "was not written with the key in" in await refused(store, kept)
 
 
