@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from prefectlite.client import questions
 from prefectlite.client.http import Client
 from prefectlite.client.key_values import KeyValues
 from prefectlite.errors import KeyNotFound
@@ -16,9 +17,6 @@ from prefectlite.plain_calls import answer, asks_a_server, check_can_wait
 from prefectlite.settings import current_settings
 
 T = TypeVar("T")
-_SET = "mutation ($input: set_key_value_input!) { set_key_value(input: $input) { id } }"
-_FIND = "query ($key: String) { key_value(where: {key: {_eq: $key}}) { id value } }"
-_DELETE = "mutation ($id: UUID!) { delete_key_value(input: {key_value_id: $id}) { success } }"
 _LIST = "query { key_value(order_by: {key: asc}) { key } }"
 
 
@@ -29,7 +27,7 @@ def set_key_value(key: str, value: Any) -> str:
     """
 
     async def of_server(client: Client) -> str:
-        return str((await client.graphql(_SET, input={"key": key, "value": value}))["set_key_value"]["id"])
+        return str((await client.graphql(questions.SET_KEY, input={"key": key, "value": value}))["set_key_value"]["id"])
 
     return _ask("set", lambda store: store.set(key, value), of_server)
 
@@ -38,7 +36,7 @@ def get_key_value(key: str) -> Any:
     """The value of a key. Raises ValueError if there is none."""
 
     async def of_server(client: Client) -> Any:
-        found = (await client.graphql(_FIND, key=key))["key_value"]
+        found = (await client.graphql(questions.KEY, key=key))["key_value"]
         if not found:
             raise KeyNotFound(f"No value found for key: {key}")
         return found[0]["value"]
@@ -50,10 +48,10 @@ def delete_key(key: str) -> bool:
     """Forget a key. True; raises ValueError if it is not there."""
 
     async def of_server(client: Client) -> bool:
-        found = (await client.graphql(_FIND, key=key))["key_value"]
+        found = (await client.graphql(questions.KEY, key=key))["key_value"]
         if not found:
             raise KeyNotFound(f"No key {key} found to delete")
-        return bool((await client.graphql(_DELETE, id=found[0]["id"]))["delete_key_value"]["success"])
+        return bool((await client.graphql(questions.DELETE_KEY, id=found[0]["id"]))["delete_key_value"]["success"])
 
     return _ask("delete", lambda store: store.delete(key), of_server)
 

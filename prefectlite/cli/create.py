@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from prefectlite.cli.asking import asking, place
+from prefectlite.client import questions
 
-_FIND = "query ($name: String) { project(where: {name: {_eq: $name}}) { id } }"
 _CREATE = "mutation ($input: create_project_input!) { create_project(input: $input) { id } }"
 
 
@@ -23,7 +23,7 @@ def command() -> None:
 def project(name: str, description: str | None, skip_if_exists: bool, database: str | None, api: str | None) -> None:
     """Make the project NAME, to register flows in."""
     where = place(database, api)
-    if skip_if_exists and where.ask(_FIND, name=name)["project"]:
+    if skip_if_exists and where.ask(questions.PROJECT, name=name)["project"]:
         click.echo(f"{name} already exists")
         return
     where.ask(_CREATE, input={"name": name, "description": description})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from prefectlite.cli.asking import asking, place
+from prefectlite.client import questions
 from prefectlite.errors import NotFound
 
-_FIND = "query ($name: String) { project(where: {name: {_eq: $name}}) { id } }"
 _DELETE = "mutation ($id: UUID!) { delete_project(input: {project_id: $id}) { success } }"
 
 
@@ -22,7 +22,7 @@ def command() -> None:
 def project(name: str, database: str | None, api: str | None) -> None:
     """Delete the project NAME, its flows and all of their runs."""
     where = place(database, api)
-    found = where.ask(_FIND, name=name)["project"]
+    found = where.ask(questions.PROJECT, name=name)["project"]
     if not found:
         raise NotFound(f"There is no project {name!r}")
     where.ask(_DELETE, id=found[0]["id"])

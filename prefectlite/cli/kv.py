@@ -7,12 +7,10 @@ import msgspec
 
 from prefectlite.cli.asking import asking, place
 from prefectlite.cli.tables import OUTPUT, show
+from prefectlite.client import questions
 from prefectlite.errors import BadRequest, KeyNotFound
 
 _LIST = "query { key_value(order_by: {key: asc}) { key value updated } }"
-_FIND = "query ($key: String) { key_value(where: {key: {_eq: $key}}) { id value } }"
-_SET = "mutation ($input: set_key_value_input!) { set_key_value(input: $input) { id } }"
-_DELETE = "mutation ($id: UUID!) { delete_key_value(input: {key_value_id: $id}) { success } }"
 
 
 @click.group("kv")
@@ -34,7 +32,7 @@ def list_(database: str | None, api: str | None, output: str) -> None:
 @asking
 def get(key: str, database: str | None, api: str | None) -> None:
     """Print the value of KEY: text as it is, anything else as JSON."""
-    found = place(database, api).ask(_FIND, key=key)["key_value"]
+    found = place(database, api).ask(questions.KEY, key=key)["key_value"]
     if not found:
         raise KeyNotFound(f"No value found for key: {key}")
     value = found[0]["value"]
@@ -52,7 +50,7 @@ def set_(key: str, value: str, as_json: bool, database: str | None, api: str | N
         given = msgspec.json.decode(value) if as_json else value
     except msgspec.DecodeError as error:
         raise BadRequest(f"VALUE is not JSON: {error}") from None
-    place(database, api).ask(_SET, input={"key": key, "value": given})
+    place(database, api).ask(questions.SET_KEY, input={"key": key, "value": given})
     click.echo(f"{key} set")
 
 
@@ -62,8 +60,8 @@ def set_(key: str, value: str, as_json: bool, database: str | None, api: str | N
 def delete(key: str, database: str | None, api: str | None) -> None:
     """Forget KEY and its value."""
     where = place(database, api)
-    found = where.ask(_FIND, key=key)["key_value"]
+    found = where.ask(questions.KEY, key=key)["key_value"]
     if not found:
         raise KeyNotFound(f"No key {key} found to delete")
-    where.ask(_DELETE, id=found[0]["id"])
+    where.ask(questions.DELETE_KEY, id=found[0]["id"])
     click.echo(f"{key} deleted")

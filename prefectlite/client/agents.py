@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from prefectlite.clock import Clock, to_micros
-from prefectlite.repository import agents
+from prefectlite.repository import agents, flow_changes
 from prefectlite.repository.agents import AgentFacts
 from prefectlite.repository.database import Database, Transaction
 
@@ -41,6 +41,10 @@ class Agents:
             await agents.change_config(tx, config_id, name, settings, self._clock.micros())
 
         await self._database.write(work, durable=True)
+
+    async def delete(self, table: str, row_id: str) -> None:
+        """Delete a row of `agent` or `agent_config`. Raises NotFound."""
+        await self._database.write(lambda tx: flow_changes.delete(tx, table, row_id), durable=True)
 
     async def due_runs(
         self, runtime: str, before: datetime | None, labels: Sequence[str], agent_id: str | None

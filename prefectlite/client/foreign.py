@@ -27,32 +27,33 @@ class ForeignRuns:
 
     async def set_flow_run_state(
         self, run_id: str, state: State, document: dict[str, Any], agent_id: str | None = None
-    ) -> None:
-        """Bring a run to `state`, which the client described by `document`.
+    ) -> bool:
+        """True if the run is in `state` now, which the client described by `document`; False if it is not such a run.
 
         Scheduled is the explicit restart of a run that has ended. Raises TransitionRefused and NotFound.
         """
-        runtime, _ = await foreign_runs.runtime_of(self._database, run_id)
-        now = self._clock.micros()
-        record = sent_state(state, document, new_id(), now) if runtime == FOREIGN else record_state(state, new_id(), now)
+        if not await foreign_runs.is_foreign(self._database, run_id):
+            return False
+        record = sent_state(state, document, new_id(), self._clock.micros())
         restart = isinstance(state, Scheduled)
         _check(await self._orchestrator.propose(FlowRunProposal(run_id, record, restart=restart)))
-        if runtime == FOREIGN and isinstance(state, Running | Submitted):
+        if isinstance(state, Running | Submitted):
             await self.beat(run_id, agent_id)
             await self._make_task_runs(run_id)
-        if runtime == FOREIGN and isinstance(state, Cancelled):
+        if isinstance(state, Cancelled):
             await self.cancel_task_runs(run_id)
+        return True
 
-    async def set_task_run_state(self, run_id: str, state: State, document: dict[str, Any]) -> None:
+    async def set_task_run_state(self, run_id: str, state: State, document: dict[str, Any]) -> bool:
         """As `set_flow_run_state`, for a task run; Pending is its explicit restart."""
-        flow_run_id, task_id, map_index, _ = await runs.task_run_place(self._database, run_id)
-        runtime, _ = await foreign_runs.runtime_of(self._database, flow_run_id)
-        now = self._clock.micros()
-        record = sent_state(state, document, new_id(), now) if runtime == FOREIGN else record_state(state, new_id(), now)
-        before, _ = await runs.task_run_state(self._database, run_id)
-        restart = state.is_pending() or state.is_meta_state() or before == "Looped"  # after each round of a loop
-        proposal = TaskRunProposal(run_id, flow_run_id, task_id, map_index, record, restart=restart)
+        place = await runs.task_run_place(self._database, run_id)
+        if place.runtime != FOREIGN:
+            return False
+        record = sent_state(state, document, new_id(), self._clock.micros())
+        restart = state.is_pending() or state.is_meta_state() or place.state == "Looped"  # after each round of a loop
+        proposal = TaskRunProposal(run_id, place.flow_run_id, place.task_id, place.map_index, record, restart=restart)
         _check(await self._orchestrator.propose(proposal))
+        return True
 
     async def task_run(self, flow_run_id: str, task_id: str, map_index: int = -1) -> TaskRunState:
         """The run of a task, or of a child of it; made, in state Pending, if there is none. Raises NotFound."""
@@ -76,10 +77,6 @@ class ForeignRuns:
         run_id = foreign_runs.place_id(flow_run_id, task_id, map_index)
         record = record_state(Pending("Task run created"), new_id(), self._clock.micros())
         return TaskRunProposal(run_id, flow_run_id, task_id, map_index, record, 0)
-
-    async def task_run_state(self, task_run_id: str) -> TaskRunState:
-        """Where a task run stands. Raises NotFound."""
-        return await foreign_runs.task_run_state(self._database, task_run_id)
 
     async def beat(self, run_id: str, agent_id: str | None = None) -> None:
         """Note that a run is alive; unknown ones do no harm."""
@@ -109,10 +106,14 @@ class ForeignRuns:
 
     async def cancel_task_runs(self, flow_run_id: str) -> None:
         """Bring what has not ended of a cancelled run to Cancelled, as no engine does it."""
-        for run_id in await foreign_runs.unfinished_task_runs(self._database, flow_run_id):
-            _, task_id, map_index, _ = await runs.task_run_place(self._database, run_id)
+
+        def cancelled(run_id: str, task_id: str, map_index: int) -> TaskRunProposal:
             record = record_state(Cancelled("Flow run was cancelled."), new_id(), self._clock.micros())
-            await self._orchestrator.propose(TaskRunProposal(run_id, flow_run_id, task_id, map_index, record))
+            return TaskRunProposal(run_id, flow_run_id, task_id, map_index, record)
+
+        unfinished = await foreign_runs.unfinished_task_runs(self._database, flow_run_id)
+        for answer in [self._orchestrator.propose(cancelled(*run)) for run in unfinished]:
+            await answer
 
 
 def _check(verdict: Verdict) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from prefectlite.client import questions
 from prefectlite.errors import ApiError
 from prefectlite.version import __version__
 
@@ -55,7 +56,7 @@ class Client:
 
     async def project_named(self, name: str) -> str:
         """The id of the project of this name, which is made if there is none."""
-        data = await self.graphql("query ($name: String) { project(where: {name: {_eq: $name}}) { id } }", name=name)
+        data = await self.graphql(questions.PROJECT, name=name)
         return data["project"][0]["id"] if data["project"] else await self.create_project(name)
 
     async def register_flow(

@@ -261,12 +261,12 @@ class LocalClient:
 
     async def set_task_run_state(self, task_run_id: str, state: State, version: int | None = None) -> str:
         """As `set_flow_run_state`, for a task run."""
-        flow_run_id, task_id, map_index, details = await runs.task_run_place(self._database, task_run_id)
+        place = await runs.task_run_place(self._database, task_run_id)
         if isinstance(state, Resume):  # the same attempt goes on, whichever process has it then
-            state.context = {**state.context, **context_of(details)}
+            state.context = {**state.context, **context_of(place.state_details)}
         restart = state.is_pending() or state.is_meta_state()
         proposal = TaskRunProposal(
-            task_run_id, flow_run_id, task_id, map_index, self._record(state), version, restart=restart
+            task_run_id, place.flow_run_id, place.task_id, place.map_index, self._record(state), version, restart=restart
         )
         return _answer(await self._orchestrator.propose(proposal))
 

@@ -17,8 +17,7 @@ from prefectlite.orchestrator.protocols import Orchestrator
 from prefectlite.records import record_state
 from prefectlite.repository import scheduled
 from prefectlite.repository.database import Database
-from prefectlite.repository.flow_changes import forget_scheduled
-from prefectlite.repository.flows import OWN
+from prefectlite.repository.flows import OWN, forget_scheduled
 from prefectlite.repository.scheduled import ScheduledFlow
 from prefectlite.rules.proposals import FlowRunProposal
 from prefectlite.states import Cancelled

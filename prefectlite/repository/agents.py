@@ -10,11 +10,10 @@ import msgspec
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import new_id
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.states import Paused, Queued, Resume, Retrying, Scheduled
+from prefectlite.repository.runs import WAITING
 
 #: So many runs are offered to an agent at a time.
 MOST_RUNS = 25
-_WAITING = "', '".join(cls.__name__ for cls in (Scheduled, Paused, Resume, Retrying, Queued))
 _NEW = """
 INSERT INTO agent (id, agent_config_id, name, type, core_version, labels, last_queried, created, updated)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)
@@ -92,10 +91,10 @@ async def due_runs(database: Database, runtime: str, before: int, labels: Sequen
         f"""
         SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id
         WHERE f.runtime = $2 AND f.project_id IS NOT NULL AND {fits} AND (
-            (r.state IN ('{_WAITING}') AND r.state_start_time <= $1)
+            (r.state IN ({WAITING}) AND r.state_start_time <= $1)
             OR (r.state = 'Running' AND EXISTS (
                 SELECT 1 FROM task_run t
-                WHERE t.flow_run_id = r.id AND t.state IN ('{_WAITING}') AND t.state_start_time <= $1
+                WHERE t.flow_run_id = r.id AND t.state IN ({WAITING}) AND t.state_start_time <= $1
             ))
         )
         ORDER BY r.state_start_time, r.id LIMIT {MOST_RUNS}

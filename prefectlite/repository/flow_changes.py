@@ -10,7 +10,7 @@ import msgspec
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.language.foreign import place
 from prefectlite.repository.database import Transaction
-from prefectlite.repository.flows import EDGES, save_edges, save_tasks
+from prefectlite.repository.flows import EDGES, IN_GROUP, forget_scheduled, save_edges, save_tasks
 
 _PLACED = "UPDATE task SET mapped = $2, is_root_task = $3, is_terminal_task = $4, is_reference_task = $5 WHERE id = $1"
 #: What of a group can be set, each column with what its value is.
@@ -77,14 +77,9 @@ async def set_schedule_active(tx: Transaction, flow_id: str, now: int, *, is_act
 async def set_group_schedule(tx: Transaction, group_id: str, now: int, schedule: dict[str, Any] | None) -> list[str]:
     """Set the schedule of a group, and forget what was made for the one before; the ids of the flows it counts for."""
     await set_group(tx, group_id, now, schedule=schedule)
-    await forget_scheduled(tx, "flow_id IN (SELECT id FROM flow WHERE flow_group_id = $1)", group_id)
+    await forget_scheduled(tx, IN_GROUP, group_id)
     sql = "SELECT id FROM flow WHERE flow_group_id = $1 AND archived = 0"
     return [row[0] for row in await tx.fetch(sql, (group_id,))]
-
-
-async def forget_scheduled(tx: Transaction, which: str, value: str) -> None:
-    """Delete runs that a schedule made and that have not begun."""
-    await tx.execute(f"DELETE FROM flow_run WHERE {which} AND auto_scheduled = 1 AND state = 'Scheduled'", (value,))
 
 
 async def move_flow(tx: Transaction, flow_id: str, project_id: str, now: int) -> None:

@@ -32,10 +32,6 @@ _NEW_GROUP = """
 INSERT INTO flow_group (id, name, settings, default_parameters, created, updated) VALUES ($1, $2, '{}', '{}', $3, $3)
 """
 _ARCHIVE = "UPDATE flow SET archived = 1, is_schedule_active = 0, updated = $2 WHERE flow_group_id = $1"
-_FORGET_SCHEDULED = """
-DELETE FROM flow_run WHERE auto_scheduled = 1 AND state = 'Scheduled'
-    AND flow_id IN (SELECT id FROM flow WHERE flow_group_id = $1)
-"""
 _NEW_FLOW = """
 INSERT INTO flow (id, project_id, name, version, flow_group_id, version_group_id, description, parameters, environment,
     run_config, schedule, storage, serialized_flow, core_version, runtime, digest, source, is_schedule_active, created,
@@ -44,6 +40,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 """
 
 
+#: Runs of the versions of a flow, by their group.
+IN_GROUP = "flow_id IN (SELECT id FROM flow WHERE flow_group_id = $1)"
 #: What executes flows that were written for this package, and those written for Prefect 1.x.
 OWN, FOREIGN = "prefectlite", "prefect"
 
@@ -152,8 +150,13 @@ async def _next_version(tx: Transaction, flow: FlowVersion, current: Row | None,
         (current[0],),
     )
     await tx.execute(_ARCHIVE, (group_id, now))
-    await tx.execute(_FORGET_SCHEDULED, (group_id,))
+    await forget_scheduled(tx, IN_GROUP, group_id)
     return version, group_id, group
+
+
+async def forget_scheduled(tx: Transaction, which: str, value: str) -> None:
+    """Delete runs that a schedule made and that have not begun."""
+    await tx.execute(f"DELETE FROM flow_run WHERE {which} AND auto_scheduled = 1 AND state = 'Scheduled'", (value,))
 
 
 async def flow_by_id(database: Database, flow_id: str) -> FlowRow:

@@ -12,11 +12,10 @@ from prefectlite.errors import NotFound
 from prefectlite.repository import computed
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flows import FOREIGN
+from prefectlite.repository.runs import UNFINISHED
 from prefectlite.repository.tables import TABLES
-from prefectlite.states import BY_NAME, FINISHED
 
 _NAMES = uuid.UUID("5f8c3c1a-6f0e-5d4b-9c39-0d4a4d8f1b11")  # of ids that are made of a place in a run
-_UNFINISHED = "', '".join(sorted(set(BY_NAME) - FINISHED))
 
 
 class TaskRunState(msgspec.Struct, frozen=True):
@@ -33,13 +32,13 @@ def place_id(flow_run_id: str, task_id: str, map_index: int) -> str:
     return str(uuid.uuid5(_NAMES, f"{flow_run_id}/{task_id}/{map_index}"))
 
 
-async def runtime_of(database: Database, flow_run_id: str) -> tuple[str, str]:
-    """(what executes the run, the state it is in). Raises NotFound, in the words that Prefect's clients know."""
-    sql = "SELECT f.runtime, r.state FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE r.id = $1"
+async def is_foreign(database: Database, flow_run_id: str) -> bool:
+    """Whether another runtime executes the run. Raises NotFound, in the words that Prefect's clients know."""
+    sql = "SELECT f.runtime FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE r.id = $1"
     rows = await database.read(sql, (flow_run_id,))
     if not rows:
         raise NotFound(f"State update failed for flow run ID {flow_run_id}: there is no such run")
-    return rows[0][0], rows[0][1]
+    return bool(rows[0][0] == FOREIGN)
 
 
 async def check_place(database: Database, flow_run_id: str, task_id: str) -> None:
@@ -82,10 +81,10 @@ async def tasks_without_runs(database: Database, flow_run_id: str) -> list[str]:
     return [row[0] for row in await database.read(sql, (flow_run_id,))]
 
 
-async def unfinished_task_runs(database: Database, flow_run_id: str) -> list[str]:
-    """The ids of the task runs that have not ended."""
-    sql = f"SELECT id FROM task_run WHERE flow_run_id = $1 AND state IN ('{_UNFINISHED}')"
-    return [row[0] for row in await database.read(sql, (flow_run_id,))]
+async def unfinished_task_runs(database: Database, flow_run_id: str) -> list[tuple[str, str, int]]:
+    """(id, task id, map index) of the task runs that have not ended."""
+    sql = f"SELECT id, task_id, map_index FROM task_run WHERE flow_run_id = $1 AND state IN ({UNFINISHED})"
+    return [(run_id, task_id, index) for run_id, task_id, index in await database.read(sql, (flow_run_id,))]
 
 
 async def known_runs(tx: Transaction, ids: Iterable[str]) -> set[str]:

@@ -7,10 +7,8 @@ from typing import Any
 import msgspec
 
 from prefectlite.repository.database import Database
-from prefectlite.states import BY_NAME, FINISHED, Scheduled, names_of
+from prefectlite.repository.runs import UNFINISHED, WAITING
 
-_UNFINISHED = "', '".join(sorted(set(BY_NAME) - FINISHED))
-_WAITING = "', '".join((*names_of(Scheduled), "Queued"))
 _DUE = "coalesce(r.state_start_time, r.scheduled_start_time)"
 _RUN = f"""
 SELECT f.flow_group_id, coalesce(g.schedule, f.schedule), {_DUE}, r.version
@@ -21,9 +19,9 @@ FROM flow_run r JOIN flow f ON f.id = r.flow_id JOIN flow_group g ON g.id = f.fl
 _AHEAD = f"""
 SELECT r.id, r.name, r.state, r.auto_scheduled, CASE WHEN r.owner IS NULL THEN 0 ELSE 1 END
 FROM flow_run r JOIN flow f ON f.id = r.flow_id
-WHERE f.flow_group_id = $2 AND r.id <> $1 AND r.state IN ('{_UNFINISHED}') AND (
+WHERE f.flow_group_id = $2 AND r.id <> $1 AND r.state IN ({UNFINISHED}) AND (
     (r.owner IS NOT NULL AND r.lease_epoch > 0)
-    OR (r.owner IS NULL AND r.lease_epoch = 0 AND r.auto_scheduled = 1 AND r.state IN ('{_WAITING}')
+    OR (r.owner IS NULL AND r.lease_epoch = 0 AND r.auto_scheduled = 1 AND r.state IN ({WAITING})
         AND ({_DUE} < $3 OR ({_DUE} = $3 AND r.id < $1)))
 )
 ORDER BY {_DUE}, r.id

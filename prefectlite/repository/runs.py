@@ -33,8 +33,25 @@ FROM task_run r LEFT JOIN result x ON x.task_run_id = r.id
 WHERE r.cache_key = $1 AND r.state = 'Cached' AND r.flow_run_id <> $2
 ORDER BY CASE WHEN r.map_index = $3 THEN 0 ELSE 1 END, r.end_time DESC LIMIT {_MOST_CACHED}
 """
-_SCHEDULED = "', '".join(names_of(Scheduled))
-_UNFINISHED = "', '".join(sorted(set(BY_NAME) - FINISHED))
+#: Names of states, for `state IN (…)`: those of a run that has not ended, and of one that waits to be begun.
+UNFINISHED = ", ".join(f"'{name}'" for name in sorted(set(BY_NAME) - FINISHED))
+WAITING = ", ".join(f"'{name}'" for name in (*names_of(Scheduled), "Queued"))
+_SCHEDULED = ", ".join(f"'{name}'" for name in names_of(Scheduled))
+_PLACE = """
+SELECT t.flow_run_id, t.task_id, t.map_index, t.state, t.state_details, f.runtime
+FROM task_run t JOIN flow_run r ON r.id = t.flow_run_id JOIN flow f ON f.id = r.flow_id WHERE t.id = $1
+"""
+
+
+class TaskRunPlace(msgspec.Struct, frozen=True):
+    """Which run of which task it is, its state with what is kept of it beside, and what executes it."""
+
+    flow_run_id: str
+    task_id: str
+    map_index: int
+    state: str
+    state_details: str | None
+    runtime: str
 
 
 async def flow_run(database: Database, run_id: str) -> FlowRunRow:
@@ -58,7 +75,7 @@ async def task_run_states(database: Database, flow_run_id: str) -> list[TaskRunR
 async def interrupted_runs(database: Database, flow_name: str) -> list[FlowRunRow]:
     """The runs of a script's flow that have not ended and belong to some process, which may be gone; the newest first."""
     rows = await database.read(
-        f"{_FLOW_RUN} WHERE state IN ('{_UNFINISHED}') AND owner IS NOT NULL AND flow_id IN"
+        f"{_FLOW_RUN} WHERE state IN ({UNFINISHED}) AND owner IS NOT NULL AND flow_id IN"
         " (SELECT id FROM flow WHERE name = $1 AND project_id IS NULL) ORDER BY scheduled_start_time DESC",
         (flow_name,),
     )
@@ -106,7 +123,7 @@ async def scheduled_runs(database: Database) -> list[tuple[str, int]]:
         f"""
         SELECT r.id, coalesce(r.state_start_time, r.scheduled_start_time) AS due
         FROM flow_run r JOIN flow f ON f.id = r.flow_id
-        WHERE (r.state IN ('{_SCHEDULED}') OR (r.state = 'Queued' AND r.auto_scheduled = 1))
+        WHERE (r.state IN ({_SCHEDULED}) OR (r.state = 'Queued' AND r.auto_scheduled = 1))
             AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
         ORDER BY due
         """
@@ -119,7 +136,7 @@ async def owned_runs(database: Database) -> list[tuple[str, str]]:
     rows = await database.read(
         f"""
         SELECT r.id, r.owner FROM flow_run r JOIN flow f ON f.id = r.flow_id
-        WHERE r.state IN ('{_UNFINISHED}') AND r.owner IS NOT NULL AND f.storage IS NOT NULL
+        WHERE r.state IN ({UNFINISHED}) AND r.owner IS NOT NULL AND f.storage IS NOT NULL
         ORDER BY r.scheduled_start_time
         """
     )
@@ -134,14 +151,12 @@ async def run_with_key(database: Database, flow_id: str, idempotency_key: str) -
     return rows[0][0] if rows else None
 
 
-async def task_run_place(database: Database, run_id: str) -> tuple[str, str, int, str | None]:
-    """(flow run id, task id, map index, details of its state) of a task run. Raises NotFound."""
-    sql = "SELECT flow_run_id, task_id, map_index, state_details FROM task_run WHERE id = $1"
-    rows = await database.read(sql, (run_id,))
+async def task_run_place(database: Database, run_id: str) -> TaskRunPlace:
+    """Where a task run belongs and stands. Raises NotFound."""
+    rows = await database.read(_PLACE, (run_id,))
     if not rows:
         raise NotFound(f"State update failed for task run ID {run_id}: there is no such run")
-    flow_run_id, task_id, map_index, details = rows[0]
-    return flow_run_id, task_id, map_index, details
+    return TaskRunPlace(*rows[0])
 
 
 def _flow_run(row: Row) -> FlowRunRow:

@@ -30,7 +30,7 @@ async def register_agent(context: Context, given: Payload) -> Payload:
 
 
 async def delete_agent(context: Context, given: Payload) -> Payload:
-    await context.session.client.flows.delete("agent", given["agent_id"])
+    await context.session.client.agents.delete("agent", given["agent_id"])
     return DONE
 
 
@@ -46,7 +46,7 @@ async def update_agent_config(context: Context, given: Payload) -> Payload:
 
 
 async def delete_agent_config(context: Context, given: Payload) -> Payload:
-    await context.session.client.flows.delete("agent_config", given["agent_config_id"])
+    await context.session.client.agents.delete("agent_config", given["agent_config_id"])
     return DONE
 
 

@@ -22,10 +22,12 @@ async def set_flow_run_states(context: Context, given: Payload) -> Payload:
     client, caller = context.session.client, context.caller
 
     async def put(run_id: str, sent: Any, version: int | None) -> str | None:
+        state = state_of(sent)
         if caller.core_version is None:
-            return await client.set_flow_run_state(run_id, state_of(sent), version)
-        await client.foreign.set_flow_run_state(run_id, state_of(sent), json_object(sent, "state"), caller.agent_id)
-        return None
+            return await client.set_flow_run_state(run_id, state, version)
+        if await client.foreign.set_flow_run_state(run_id, state, json_object(sent, "state"), caller.agent_id):
+            return None
+        return await client.set_flow_run_state(run_id, state)
 
     return await _set_states(given["states"], "flow_run_id", put)
 
@@ -34,10 +36,12 @@ async def set_task_run_states(context: Context, given: Payload) -> Payload:
     client, caller = context.session.client, context.caller
 
     async def put(run_id: str, sent: Any, version: int | None) -> str | None:
+        state = state_of(sent)
         if caller.core_version is None:
-            return await client.set_task_run_state(run_id, state_of(sent), version)
-        await client.foreign.set_task_run_state(run_id, state_of(sent), json_object(sent, "state"))
-        return None
+            return await client.set_task_run_state(run_id, state, version)
+        if await client.foreign.set_task_run_state(run_id, state, json_object(sent, "state")):
+            return None
+        return await client.set_task_run_state(run_id, state)
 
     return await _set_states(given["states"], "task_run_id", put)
 
