@@ -24,7 +24,8 @@ PrefectliteError
 │   ├── SchemaTooNew          it was written by a newer prefectlite
 │   ├── StoreDamaged          its file is damaged, or no database
 │   ├── StoreUnavailable      it cannot be opened or reached
-│   │   └── NoDataDirectory   because there is no place for it in the user's home
+│   │   ├── NoDataDirectory   because there is no place for it in the user's home
+│   │   └── ServerUnreachable the server in front of it does not answer (also an ApiError)
 │   └── StoreClosed           it was used after it was closed
 ├── RunFileError              a run cannot be written to a file, or read from it (also a ValueError)
 ├── NotFound                  no such row
@@ -283,6 +284,12 @@ class ApiError(PrefectliteError):
 
     code = "API"
     exit_code = 69
+
+
+class ServerUnreachable(StoreUnavailable, ApiError):
+    """The server that has the record cannot be reached, or gives no answer of its own."""
+
+    code = "API"
 
 
 class UnsupportedLoop(PrefectliteError, RuntimeError):

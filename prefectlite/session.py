@@ -28,9 +28,9 @@ from prefectlite.live.bus import Bus
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.names import run_name
 from prefectlite.orchestrator.company import Company, company_of
+from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
-from prefectlite.orchestrator.local_orders import LocalOrders
 from prefectlite.orchestrator.local_reader import LocalRunReader
 from prefectlite.records import FlowRow, FlowRunRow, restore_state
 from prefectlite.repository import flows
@@ -74,12 +74,13 @@ class Session:
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 
     def _surroundings(self) -> Surroundings:
+        reader = LocalRunReader(self.database)
         return Surroundings(
             orchestrator=self.orchestrator,
             run_log=self.run_log,
-            reader=LocalRunReader(self.database),
+            reader=reader,
             results=LargeResults(self.results, self.settings),
-            orders=LocalOrders(self.bus, self.database),
+            orders=HeardOrders(self.bus, reader),
             clock=self.clock,
             settings=self.settings,
             caller=Caller(self.settings),

@@ -13,6 +13,7 @@ from prefectlite.engine.large_results import LargeResults
 from prefectlite.engine.plan import Node
 from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.units import Unit
+from prefectlite.errors import NotFound
 from prefectlite.executors.threads import OwnThread
 from prefectlite.language.graph import Edge, Graph
 from prefectlite.language.task import Task
@@ -90,6 +91,10 @@ class LoneTask:
 
 class _NothingRecorded:
     """The record of a task that runs alone."""
+
+    async def task_run_state(self, task_run_id: str) -> tuple[str, int]:
+        """Raises NotFound."""
+        raise NotFound(f"Task run {task_run_id} not found")
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         return []

@@ -53,9 +53,14 @@ async def written(
 
     The commit may have been made all the same: writing it twice must be writing it once. Raises StoreUnavailable in the end.
     """
+    return await done_at_last(lambda: database.write(work, durable=durable), outage)
+
+
+async def done_at_last(act: Callable[[], Awaitable[T]], outage: Outage) -> T:
+    """What `act` gives, tried again for some seconds while the record cannot be used. Raises StoreUnavailable in the end."""
     for delay in (*RETRY_DELAYS, None):
         try:
-            result = await database.write(work, durable=durable)
+            result = await act()
         except StoreUnavailable as error:
             outage.goes_on(error)
             if delay is None:

@@ -1,4 +1,4 @@
-"""The engine's ports: what it needs from the world, each with a local form and, later, a remote one."""
+"""The engine's ports: what it needs from the world, each with a local form and a remote one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from prefectlite.rules.proposals import Proposal, Verdict
 class Orchestrator(Protocol):
     """The one door."""
 
-    def propose(self, proposal: Proposal) -> Awaitable[Verdict]:
-        """The verdict, once it is committed.
+    def propose(self, proposal: Proposal, *, again: bool = False) -> Awaitable[Verdict]:
+        """The verdict, once it is committed; `again` if the proposal was made before, and its answer lost.
 
         May be awaited again. Cancelling who waits does not take the proposal back: CancelledError comes after the verdict.
         """
@@ -39,6 +39,10 @@ class RunLog(Protocol):
 
 class RunReader(Protocol):
     """What an executor asks of the record."""
+
+    async def task_run_state(self, task_run_id: str) -> tuple[str, int]:
+        """(name of its state, version) of a task run. Raises NotFound."""
+        ...
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         """What has happened in this run so far."""

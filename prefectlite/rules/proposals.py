@@ -24,7 +24,7 @@ class FlowRunCreation(msgspec.Struct, frozen=True):
     auto_scheduled: bool = False  # a schedule asks for it
 
 
-class FlowRunProposal(msgspec.Struct, frozen=True):
+class FlowRunProposal(msgspec.Struct, frozen=True, tag="flow_run"):
     """A flow run is to enter `state`; the state's id is the proposal's, so asking again gets the first answer again.
 
     `expected_version` is the version the proposer saw (None: whatever it is). `lease` is the fencing token of the process
@@ -42,7 +42,7 @@ class FlowRunProposal(msgspec.Struct, frozen=True):
     restart: bool = False
 
 
-class TaskRunProposal(msgspec.Struct, frozen=True, gc=False):
+class TaskRunProposal(msgspec.Struct, frozen=True, gc=False, tag="task_run"):
     """A task run, or a child of a mapped one, is to enter `state`. Version 0 is expected of one that does not exist yet."""
 
     run_id: str
@@ -68,7 +68,7 @@ class Order(Enum):
     CANCEL = "cancel"
 
 
-class Accept(msgspec.Struct, frozen=True, gc=False):
+class Accept(msgspec.Struct, frozen=True, gc=False, tag="accept"):
     """The run is in the proposed state now, at `version`. `lease` is the token of a claim that was granted."""
 
     version: int
@@ -76,7 +76,7 @@ class Accept(msgspec.Struct, frozen=True, gc=False):
     lease: int | None = None
 
 
-class Replace(msgspec.Struct, frozen=True):
+class Replace(msgspec.Struct, frozen=True, tag="replace"):
     """The run is in `state` now, another one than proposed, at `version`. `lease` is as in Accept."""
 
     state: StateRecord
@@ -84,14 +84,14 @@ class Replace(msgspec.Struct, frozen=True):
     lease: int | None = None
 
 
-class Wait(msgspec.Struct, frozen=True):
+class Wait(msgspec.Struct, frozen=True, tag="wait"):
     """Not now: propose again at `until` (microseconds since 1970), or when told so."""
 
     until: int | None
     reason: str
 
 
-class Refuse(msgspec.Struct, frozen=True):
+class Refuse(msgspec.Struct, frozen=True, tag="refuse"):
     """No, and why; `code` is for programs: VERSION_CONFLICT, STALE_LEASE, FINISHED, NOT_FOUND, NOT_RUNNING, OWNED."""
 
     code: str

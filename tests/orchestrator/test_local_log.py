@@ -11,7 +11,8 @@ import pytest
 from prefectlite.errors import StoreUnavailable
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
-from prefectlite.orchestrator.local_log import BATCH_SIZE, LocalRunLog
+from prefectlite.orchestrator.gathered_log import BATCH_SIZE
+from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.logs import index_some

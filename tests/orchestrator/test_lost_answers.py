@@ -11,9 +11,10 @@ import pytest
 
 from prefectlite.errors import StoreUnavailable
 from prefectlite.ids import new_id
+from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
-from prefectlite.orchestrator.local_orders import LocalOrders
+from prefectlite.orchestrator.local_reader import LocalRunReader
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Database
 from prefectlite.rules.proposals import Accept, FlowRunCreation, FlowRunProposal, Order
@@ -106,7 +107,9 @@ async def test_the_news_are_told_all_the_same(session: Session) -> None:
     scene = await Scene.make(session)
     lease = await scene.claim()
     await session.orchestrator.propose(scene.task("Paused", 0, lease))
-    waiting = asyncio.create_task(LocalOrders(session.bus, session.database).resumed(scene.run_id, scene.task_run_id))
+    waiting = asyncio.create_task(
+        HeardOrders(session.bus, LocalRunReader(session.database)).resumed(scene.run_id, scene.task_run_id)
+    )
     await asyncio.sleep(0.05)  # it has looked into the record
     async with door(session) as lossy:
         await lossy.propose(scene.task("Resume", 1))

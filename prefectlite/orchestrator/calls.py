@@ -1,0 +1,74 @@
+"""What an executor in another process asks for, as messages: the engine's ports, and what an agent needs besides.
+
+An executor of this package needs the answers of the same version, so these messages are no interface for others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from prefectlite.records import FlowRow, FlowRunRow, LogRow, ResultRecord, StateRecord, TaskRunRow
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Refuse, Replace, TaskRunProposal, Wait
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class Call(msgspec.Struct, Generic[Q, A], frozen=True):
+    """A kind of question; `question` and `answer` are the types of what is sent."""
+
+    name: str
+    question: Any
+    answer: Any
+
+
+class Ask(Protocol):
+    """Asks whoever has the record."""
+
+    async def __call__(self, call: Call[Q, A], question: Q) -> A:
+        """The answer. Raises StoreUnavailable as long as there is none, and the error that the other side raised."""
+        ...
+
+
+class Proposals(msgspec.Struct, frozen=True):
+    """Proposals to be decided together; `again` if they were sent before, and the answer was lost."""
+
+    proposals: list[FlowRunProposal | TaskRunProposal]
+    again: bool = False
+
+
+class CacheKey(msgspec.Struct, frozen=True):
+    """What `RunReader.cached` is asked."""
+
+    key: str
+    flow_run_id: str
+    map_index: int
+
+
+class Executor(msgspec.Struct, frozen=True):
+    """A process that executes runs: the owner id that its runs carry, and the agent's id and labels."""
+
+    id: str
+    agent_id: str
+    labels: list[str]
+
+
+Verdicts = list[Accept | Replace | Wait | Refuse]
+Cached = list[tuple[StateRecord, ResultRecord | None]]
+
+PROPOSE: Call[Proposals, Verdicts] = Call("propose", Proposals, Verdicts)
+WRITE_LINES: Call[list[LogRow], None] = Call("write_lines", list[LogRow], None)
+TASK_RUNS: Call[str, list[TaskRunRow]] = Call("task_runs", str, list[TaskRunRow])
+TASK_RUN_STATE: Call[str, tuple[str, int]] = Call("task_run_state", str, tuple[str, int])
+CACHED: Call[CacheKey, Cached] = Call("cached", CacheKey, Cached)
+
+#: The runs that an executor may begin, (id, due time) each; that it is alive is noted.
+SCHEDULED_RUNS: Call[Executor, list[tuple[str, int]]] = Call("scheduled_runs", Executor, list[tuple[str, int]])
+FLOW_RUN: Call[str, FlowRunRow] = Call("flow_run", str, FlowRunRow)
+FLOW: Call[str, FlowRow] = Call("flow", str, FlowRow)
+#: Whether a run that is due may begin now, as the schedule of its flow says about overlap.
+MAY_BEGIN: Call[str, bool] = Call("may_begin", str, bool)
+#: An executor is alive, or, with False, has ended in good order.
+BEAT: Call[tuple[Executor, bool], None] = Call("beat", tuple[Executor, bool], None)

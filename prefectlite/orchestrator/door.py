@@ -1,0 +1,130 @@
+"""A door: proposals that arrive together go together to whoever decides them."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from prefectlite.errors import StoreClosed, StoreUnavailable
+from prefectlite.rules.proposals import Proposal, TaskRunProposal, Verdict
+
+#: Proposals that nobody waits for go with the next ones, after this many seconds at the latest.
+NOTE_DELAY = 0.02
+#: More proposals than this are split, so that nobody waits long behind them.
+BATCH_SIZE = 500
+
+
+class Answer(asyncio.Future[Verdict]):
+    """A verdict to come. Cancelling who waits for it raises CancelledError there once it has come: the proposal is made."""
+
+    def cancel(self, msg: object = None) -> bool:
+        """Nothing: what is proposed is decided."""
+        return False
+
+
+class Pending(NamedTuple):
+    """A proposal, who waits for the verdict, and whether it may have been decided before, its answer being lost."""
+
+    proposal: Proposal
+    answer: Answer | None
+    again: bool = False
+
+    def decide(self, verdict: Verdict) -> None:
+        """Tell who waits."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_result(verdict)
+
+    def fail(self, error: Exception) -> None:
+        """Raise `error` where somebody waits."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Door(ABC):
+    """An Orchestrator. `run()` must be running as a task of its own; it ends, everything decided, after `aclose()`."""
+
+    def __init__(self) -> None:
+        self._pending: list[Pending] = []
+        self._wanted = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._patient = True
+
+    @abstractmethod
+    async def _commit(self, pending: Sequence[Pending]) -> None:
+        """Have these decided, and tell who waits for it."""
+
+    def propose(self, proposal: Proposal, *, again: bool = False) -> Answer:
+        """The verdict, after the commit. Several proposals may be made before the first is awaited."""
+        if self._closed:
+            raise StoreClosed("The orchestrator has been closed")
+        answer = Answer()
+        self._pending.append(Pending(proposal, answer, again))
+        self._wanted.set()
+        return answer
+
+    def note(self, proposal: Proposal) -> None:
+        """Propose without waiting: it joins the next commit, at the latest after `NOTE_DELAY` seconds."""
+        if self._closed:
+            raise StoreClosed("The orchestrator has been closed")
+        self._pending.append(Pending(proposal, None))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(NOTE_DELAY, self._wanted.set)
+
+    async def run(self) -> None:
+        """Have decided what is proposed, batch by batch, until closed. Nobody waits any more when this has ended."""
+        try:
+            while not self._closed or self._pending:
+                await self._wanted.wait()
+                self._wanted.clear()
+                while self._pending:
+                    if self._timer is not None:
+                        self._timer.cancel()
+                        self._timer = None
+                    batch, self._pending = self._pending[:BATCH_SIZE], self._pending[BATCH_SIZE:]
+                    await self._commit(batch)
+        finally:
+            self._closed = True
+            give_up(self._pending)
+
+    def hurry(self) -> None:
+        """Let nobody wait longer than some seconds for a record that cannot be used, not even runs."""
+        self._patient = False
+
+    def aclose(self) -> None:
+        """Take no more proposals; `run` ends when those taken are decided."""
+        self._closed = True
+        self._patient = False
+        self._wanted.set()
+
+    def _waiting_on(self, pending: Sequence[Pending], error: StoreUnavailable) -> list[Pending]:
+        """What of `pending` waits on: what runs do here. Who asked from outside hears that it cannot be."""
+        waiting = []
+        for one in pending:
+            if self._patient and one.proposal.lease is not None:
+                waiting.append(one)
+            else:
+                one.fail(error)
+        return waiting
+
+    def _all_waiting_on(self, pending: Sequence[Pending], error: StoreUnavailable) -> list[Pending]:
+        """As `_waiting_on`; those behind them are looked through as well."""
+        self._pending = self._waiting_on(self._pending, error)
+        return self._waiting_on(pending, error)
+
+
+def is_promise(pending: Pending) -> bool:
+    """Whether somebody outside is told that this is done: the creation and the end of a flow run, an API answer."""
+    proposal = pending.proposal
+    if isinstance(proposal, TaskRunProposal):
+        return proposal.lease is None
+    return proposal.lease is None or proposal.state.is_finished
+
+
+def give_up(pending: Sequence[Pending]) -> None:
+    """Let nobody wait for these."""
+    # An answer cannot be cancelled: without this, who waits for one would keep a loop that ends from ending.
+    for one in pending:
+        one.fail(StoreClosed("The orchestrator ended before this was decided"))

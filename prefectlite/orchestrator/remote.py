@@ -1,0 +1,93 @@
+"""The engine's ports for an executor in another process: everything is asked of whoever has the record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from prefectlite.errors import PrefectliteError, StoreUnavailable
+from prefectlite.orchestrator.calls import (
+    CACHED,
+    PROPOSE,
+    TASK_RUN_STATE,
+    TASK_RUNS,
+    WRITE_LINES,
+    Ask,
+    CacheKey,
+    Proposals,
+    Verdicts,
+)  # fmt: skip
+from prefectlite.orchestrator.door import Door, Pending, give_up
+from prefectlite.orchestrator.gathered_log import GatheredLog
+from prefectlite.orchestrator.persistence import Outage, done_at_last, read_at_last
+from prefectlite.records import LogRow, ResultRecord, StateRecord, TaskRunRow
+from prefectlite.rules.proposals import FlowRunProposal, TaskRunProposal
+
+
+class RemoteOrchestrator(Door):
+    """An Orchestrator that holds no rule: proposals that arrive together travel together."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__()
+        self._ask = ask
+        self._outage = Outage("Runs")
+
+    async def _commit(self, pending: Sequence[Pending]) -> None:
+        again = any(one.again for one in pending)
+        while pending:
+            try:
+                verdicts = await self._tried([one.proposal for one in pending], again)
+            except asyncio.CancelledError:
+                give_up(pending)
+                raise
+            except StoreUnavailable as error:
+                pending, again = self._all_waiting_on(pending, error), True
+            except PrefectliteError as error:
+                for one in pending:
+                    one.fail(error)
+                return
+            else:
+                for one, verdict in zip(pending, verdicts, strict=True):
+                    one.decide(verdict)
+                return
+
+    async def _tried(self, proposals: list[FlowRunProposal | TaskRunProposal], again: bool) -> Verdicts:
+        tried = again
+
+        async def ask() -> Verdicts:
+            nonlocal tried
+            sent, tried = Proposals(proposals, tried), True
+            return await self._ask(PROPOSE, sent)
+
+        return await done_at_last(ask, self._outage)
+
+
+class RemoteRunLog(GatheredLog):
+    """A RunLog whose lines travel in batches."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__()
+        self._ask = ask
+        self._outage = Outage("Log lines")
+
+    async def _keep(self, batch: list[LogRow], *, again: bool) -> None:
+        await done_at_last(lambda: self._ask(WRITE_LINES, batch), self._outage)
+
+
+class RemoteReader:
+    """A RunReader that asks."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def task_run_state(self, task_run_id: str) -> tuple[str, int]:
+        """(name of its state, version) of a task run. Raises NotFound."""
+        return await read_at_last(lambda: self._ask(TASK_RUN_STATE, task_run_id), "states")
+
+    async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
+        """What has happened in this run so far."""
+        return await read_at_last(lambda: self._ask(TASK_RUNS, flow_run_id), "states")
+
+    async def cached(self, key: str, flow_run_id: str, map_index: int) -> list[tuple[StateRecord, ResultRecord | None]]:
+        """The states, with their results, that task runs cached under `key` in other flow runs than this one."""
+        return await read_at_last(lambda: self._ask(CACHED, CacheKey(key, flow_run_id, map_index)), "cached states")
