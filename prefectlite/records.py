@@ -79,6 +79,8 @@ class FlowRunRow(msgspec.Struct, frozen=True):
     owner: str | None
     lease_epoch: int
     auto_scheduled: int = 0  # 1: a schedule asked for it
+    labels: list[str] = []  # which an agent must have
+    run_config: dict[str, Any] | None = None  # where and how it is to be executed
 
     @property
     def is_finished(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,7 @@ from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.heartbeats import Heartbeats
+from prefectlite.services.overlap import Overlap
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.services.retention import Retention
 from prefectlite.services.scheduler import Scheduler
@@ -141,7 +143,8 @@ class Runtime:
             )
 
     async def _start_agent(self, session: Session) -> None:
-        agent, scheduler = Agent(session, self._catalog, self._begin), Scheduler(session)
+        scheduler = Scheduler(session)
+        agent = Agent(session, self._catalog, self._begin, partial(Overlap, session), self.settings.agent_labels)
         is_first = await asyncio.to_thread(session.duty.take, self._address) is None
         others = session.neighbours.names if session.neighbours is not None and not session.duty.is_exclusive else []
         if is_first and not others:

@@ -13,27 +13,20 @@ from weakref import WeakKeyDictionary
 from prefectlite import shown
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, process_clock, to_micros
-from prefectlite.engine.calling import Caller
-from prefectlite.engine.host import Host
-from prefectlite.engine.large_results import LargeResults
-from prefectlite.engine.requests import RunOptions
 from prefectlite.engine.run_logs import logging_installed
-from prefectlite.engine.surroundings import Surroundings
 from prefectlite.errors import NoDataDirectory, StoreUnavailable
 from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
-from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.names import run_name
 from prefectlite.orchestrator.company import Company, company_of
-from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_reader import LocalRunReader
-from prefectlite.records import FlowRow, FlowRunRow, restore_state
-from prefectlite.repository import flows
+from prefectlite.records import FlowRow, FlowRunRow
+from prefectlite.repository import flows, runs
 from prefectlite.repository.database import Database
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.repository.secret_keys import secret_keys
@@ -42,7 +35,7 @@ from prefectlite.results.garbage import collect_garbage
 from prefectlite.results.store import result_store
 from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
-from prefectlite.states import State
+from prefectlite.site import Site
 from prefectlite.supervision import restarting
 
 if TYPE_CHECKING:
@@ -51,41 +44,28 @@ if TYPE_CHECKING:
 else:
     watchdog, source = lazily("prefectlite.engine.watchdog"), lazily("prefectlite.storage.source")
 
+#: Microseconds after which an executor is gone that was not heard of.
+SILENCE = 20_000_000
 _logger = logging.getLogger("prefectlite")
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
 
 
-class Session:
+class Session(Site):
     """Everything it takes to run flows and to ask about them. Made by `open_session`; lives on one event loop."""
 
     def __init__(
         self, settings: Settings, database: Database, clock: Clock, company: Callable[[Database, Bus], Company] = company_of
     ) -> None:
-        self.settings, self.database, self.clock = settings, database, clock
-        self.bus = Bus()
-        self.owner, self.neighbours, self.duty = company(database, self.bus)
-        self.orchestrator = LocalOrchestrator(database, self.bus)
-        self.run_log = LocalRunLog(database, self.bus)
-        self.results = result_store(settings)
+        bus = Bus()
+        self.database, self.results = database, result_store(settings)
+        self.owner, self.neighbours, self.duty = company(database, bus)
+        ports = LocalOrchestrator(database, bus), LocalRunLog(database, bus), LocalRunReader(database)
+        super().__init__(settings, clock, bus, self.owner.id, ports, self.results)
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
-        self.host = Host(self.owner.id, self._surroundings())
+        self._began_at = clock.micros()
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
-
-    def _surroundings(self) -> Surroundings:
-        reader = LocalRunReader(self.database)
-        return Surroundings(
-            orchestrator=self.orchestrator,
-            run_log=self.run_log,
-            reader=reader,
-            results=LargeResults(self.results, self.settings),
-            orders=HeardOrders(self.bus, reader),
-            clock=self.clock,
-            settings=self.settings,
-            caller=Caller(self.settings),
-            watchdog=watchdog.Watchdog(self.settings.blocked_loop_seconds),
-        )
 
     async def create(
         self,
@@ -109,29 +89,30 @@ class Session:
         )
         return await self.client.create_run(facts, claim=self.owner.id, run_id=run_id), flow
 
-    async def execute(
-        self,
-        graph: Graph,
-        flow: FlowRow,
-        run: FlowRunRow,
-        parameters: dict[str, Any] | None = None,
-        context: dict[str, Any] | None = None,
-        options: RunOptions | None = None,
-        *,
-        takeover_from: str | None = None,
-    ) -> State:
-        """The final state of a run that is in the record, executed here.
+    async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
+        """(id, due time) of the runs of registered flows that an agent with these labels may begin, the earliest first."""
+        return await runs.scheduled_runs(self.database, labels)
 
-        `parameters` and `context` are the recorded ones where they are not given.
-        """
-        values = run.parameters if parameters is None else parameters
-        around = run.context if context is None else context
-        chosen = options or RunOptions()
-        return await self.host.execute(graph, flow.task_ids, run, values, around, chosen, takeover_from=takeover_from)
+    async def flow_run(self, run_id: str) -> FlowRunRow:
+        """One flow run. Raises NotFound."""
+        return await runs.flow_run(self.database, run_id)
 
     async def flow(self, flow_id: str) -> FlowRow:
         """One version of a flow. Raises NotFound."""
         return await flows.flow_by_id(self.database, flow_id)
+
+    @property
+    def has_company(self) -> bool:
+        """Whether other processes, as far as is known, use the same database."""
+        return self.neighbours is not None and bool(self.neighbours.names)
+
+    async def is_gone(self, owner: str) -> bool:
+        """Whether the executor with the owner id `owner` has ended, in this machine or, as a remote agent, on another."""
+        heard = await self.client.executors.last_heard(owner)
+        if heard is None:
+            return await self.owner.is_gone(owner)
+        # Who asks a server was silent while there was none.
+        return not heard or max(heard, self._began_at) < self.clock.micros() - SILENCE
 
     def adopt(self, graph: Graph, row: FlowRow) -> None:
         """Count runs of this very graph as runs of the registered flow `row`, for as long as the graph does not change."""
@@ -173,15 +154,6 @@ class Session:
         else:
             if removed:
                 _logger.info("removed %d files of results that nothing names from %s", removed, self.results.place)
-
-    async def follow_orders(self) -> None:
-        """Stop the runs of this process that somebody asked to be cancelled, or ended by hand."""
-        with self.bus.subscribe(ALL_FLOW_RUNS) as subscription:
-            async for event in subscription:
-                if isinstance(event, StateChange) and event.state.name == "Cancelling":
-                    self.host.cancel(event.flow_run_id)
-                elif isinstance(event, StateChange) and event.state.is_finished:
-                    self.host.cancel(event.flow_run_id, restore_state(event.state))
 
 
 @asynccontextmanager

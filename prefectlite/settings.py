@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     allowed_hosts: tuple[str, ...] = ()  # names, beyond those of this machine, under which the API may be asked for
     api_url: str = ""  # a running server to register with; empty: the local database
+    agent_labels: tuple[str, ...] = ()  # of this process's own agent, which takes runs that have some of them, and no others
     grace_period: _Seconds = 10.0  # how long `serve` lets runs go on after it was asked to stop
 
     max_coroutines: _Positive = 10_000  # async tasks of one run that may be executing at once

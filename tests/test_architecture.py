@@ -47,6 +47,7 @@ FLOORS = [
         "flow_work",
         "registration",
         "session",
+        "site",
         "hosting",
         "plain_calls",
         "secrets",

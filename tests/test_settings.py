@@ -36,6 +36,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "port": (9001, 0),
     "allowed_hosts": (("a.example", "b.example"), ("c.example",)),
     "api_url": ("http://a", "http://b"),
+    "agent_labels": (("gpu", "big"), ("gpu",)),
     "log_level": ("DEBUG", "ERROR"),
     "grace_period": (0.5, 0.0),
     "max_coroutines": (1, 2),

@@ -19,7 +19,7 @@ FLOW_HELP = "FLOW is where its code is now, if it was moved: flow.py, flow.py:na
 async def interrupted_run_of(graph: Graph, session: Session) -> Begun | None:
     """The newest run of a script's flow whose process is gone, if there is one of the flow as it is now."""
     for row in await runs.interrupted_runs(session.database, graph.name):
-        if row.owner is not None and await session.owner.is_gone(row.owner):
+        if row.owner is not None and await session.is_gone(row.owner):
             flow = await session.flow(row.flow_id)
             _check_same(graph, flow, row)
             return Begun(graph, flow, row, takeover_from=row.owner)

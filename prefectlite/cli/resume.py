@@ -26,7 +26,7 @@ def command(run: str, flow: str | None, database: str | None, plain: bool) -> No
         row = await run_called(session.database, run)
         if row.is_finished:
             raise BadRequest(f"Flow run {row.name!r} has ended as {row.state}: `prefectlite restart` runs tasks of it again")
-        if row.owner is not None and not await session.owner.is_gone(row.owner):
+        if row.owner is not None and not await session.is_gone(row.owner):
             raise BadRequest(f"Flow run {row.name!r} is executed by another process, which is there: cancel it first")
         return await with_code(row, flow, session)
 

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
 from typing import Any
 
 from prefectlite.client import restarts
 from prefectlite.client.agents import Agents
 from prefectlite.client.artifacts import Artifacts
+from prefectlite.client.executors import Executors
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
 from prefectlite.client.key_values import KeyValues
+from prefectlite.client.new_runs import NewRuns
 from prefectlite.client.schedules import Schedules
 from prefectlite.client.secrets import Secrets
-from prefectlite.clock import Clock, from_micros, to_micros
+from prefectlite.clock import Clock
 from prefectlite.errors import BadRequest, TransitionRefused
-from prefectlite.ids import new_id
 from prefectlite.language.parameter import nearest
 from prefectlite.language.serialized import complete, digest_of
-from prefectlite.names import run_name
 from prefectlite.orchestrator.protocols import Orchestrator
-from prefectlite.records import FlowRow, FlowRunRow, StateRecord, TaskRunRow, context_of, record_state
+from prefectlite.records import FlowRow, FlowRunRow, TaskRunRow, context_of
 from prefectlite.repository import flow_changes, flows, retention, runs
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.flow_to_run import FlowToRun, flow_for_run
 from prefectlite.repository.flows import OWN, FlowVersion
 from prefectlite.repository.secret_keys import SecretKeys
 from prefectlite.results import codec
-from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
+from prefectlite.rules.proposals import FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
 
 
-class LocalClient:
+class LocalClient(NewRuns):
     """Creates and changes what the record holds; every change of a state goes through the orchestrator."""
 
     def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock, keys: SecretKeys) -> None:
-        self._database, self._orchestrator, self._clock = database, orchestrator, clock
+        super().__init__(database, orchestrator, clock)
         self.agents = Agents(database, clock)
         self.artifacts = Artifacts(database, clock)
+        self.executors = Executors(database, clock)
         self.key_values = KeyValues(database, clock)
         self.secrets = Secrets(database, clock, keys)
         self.foreign = ForeignRuns(database, orchestrator, clock)
@@ -112,82 +111,6 @@ class LocalClient:
             schedule_active=schedule_active,
         )
         return (await self.save_flow(version)).id
-
-    async def create_flow_run(
-        self,
-        *,
-        flow_id: str | None = None,
-        version_group_id: str | None = None,
-        parameters: dict[str, Any] | None = None,
-        labels: list[str] | None = None,
-        context: dict[str, Any] | None = None,
-        run_config: dict[str, Any] | None = None,
-        scheduled_start_time: datetime | None = None,
-        idempotency_key: str | None = None,
-        flow_run_name: str | None = None,
-        auto_scheduled: bool = False,
-        delay: timedelta | None = None,
-    ) -> str:
-        """The id of a new flow run, scheduled for now or the time given; of the earlier one made with the same key.
-
-        `auto_scheduled` says that a schedule asks for it; with a `delay` it begins so much later than it is scheduled for.
-        Raises NotFound or BadRequest if there is no such flow to run, ParameterError if the parameters are not its own.
-        """
-        if context and "secrets" in context:
-            raise BadRequest("context.secrets: secrets are not kept with a run. Set them with set_secret")
-        if (flow_id is None) == (version_group_id is None):
-            raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
-
-        async def find(tx: Transaction) -> FlowToRun:
-            return await flow_for_run(tx, flow_id, version_group_id)
-
-        flow = await self._database.write(find)
-        if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):
-            return earlier
-        facts = FlowRunCreation(
-            flow_id=flow.id,
-            name=flow_run_name or run_name(),
-            parameters=flow.complete(parameters or {}),
-            context=context or {},
-            labels=flow.labels(labels, run_config),
-            run_config=next((one for one in (run_config, *flow.run_configs) if one is not None), None),
-            scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self._clock.micros(),
-            idempotency_key=idempotency_key,
-            auto_scheduled=auto_scheduled,
-        )
-        try:
-            return (await self.create_run(facts, delay=delay)).id
-        except Exception:  # somebody else used the key in between
-            if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):
-                return earlier
-            raise
-
-    async def create_run(
-        self,
-        facts: FlowRunCreation,
-        claim: str | None = None,
-        run_id: str | None = None,
-        delay: timedelta | None = None,
-    ) -> FlowRunRow:
-        """A new flow run with these facts, in state Scheduled; kept for the process `claim`, if one is given."""
-        start = from_micros(facts.scheduled_start_time) + (delay or timedelta())
-        state = Scheduled("Flow run scheduled.", start_time=start)
-        run_id, record = run_id or new_id(), self._record(state)
-        await self._orchestrator.propose(FlowRunProposal(run_id, record, create=facts, claim=claim))
-        return FlowRunRow(
-            id=run_id,
-            flow_id=facts.flow_id,
-            name=facts.name,
-            parameters=facts.parameters,
-            context=facts.context,
-            scheduled_start_time=facts.scheduled_start_time,
-            version=1,
-            state=record.name,
-            state_message=record.message,
-            state_start_time=record.start_time,
-            owner=claim,
-            lease_epoch=0,
-        )
 
     async def cancel_flow_run(self, flow_run_id: str) -> str:
         """The name of the state the run is in now: Cancelling if it was executing, else the final one. Raises NotFound."""
@@ -275,9 +198,6 @@ class LocalClient:
         return TaskRunProposal(
             run.id, flow_run_id, run.task_id, run.map_index, record, run.version, result=codec.NONE_INSTEAD, restart=True
         )
-
-    def _record(self, state: State) -> StateRecord:
-        return record_state(state, new_id(), self._clock.micros())
 
 
 def _answer(verdict: Verdict) -> str:

@@ -31,11 +31,6 @@ class Pending(NamedTuple):
     answer: Answer | None
     again: bool = False
 
-    def decide(self, verdict: Verdict) -> None:
-        """Tell who waits."""
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_result(verdict)
-
     def fail(self, error: Exception) -> None:
         """Raise `error` where somebody waits."""
         if self.answer is not None and not self.answer.done():
@@ -98,6 +93,12 @@ class Door(ABC):
         self._closed = True
         self._patient = False
         self._wanted.set()
+
+    def _deliver(self, pending: Sequence[Pending], verdicts: Sequence[Verdict]) -> None:
+        """Tell who waits."""
+        for one, verdict in zip(pending, verdicts, strict=True):
+            if one.answer is not None and not one.answer.done():
+                one.answer.set_result(verdict)
 
     def _waiting_on(self, pending: Sequence[Pending], error: StoreUnavailable) -> list[Pending]:
         """What of `pending` waits on: what runs do here. Who asked from outside hears that it cannot be."""

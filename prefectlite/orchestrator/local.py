@@ -43,8 +43,7 @@ class LocalOrchestrator(Door):
                 return
             else:
                 self._bus.publish(events)
-                for one, verdict in zip(pending, verdicts, strict=True):
-                    one.decide(verdict)
+                self._deliver(pending, verdicts)
                 return
 
     async def _write(self, batch: Batch, durable: bool) -> tuple[list[Verdict], list[Event]]:

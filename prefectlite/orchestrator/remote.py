@@ -47,8 +47,7 @@ class RemoteOrchestrator(Door):
                     one.fail(error)
                 return
             else:
-                for one, verdict in zip(pending, verdicts, strict=True):
-                    one.decide(verdict)
+                self._deliver(pending, verdicts)
                 return
 
     async def _tried(self, proposals: list[FlowRunProposal | TaskRunProposal], again: bool) -> Verdicts:

@@ -10,6 +10,7 @@ import msgspec
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import new_id
 from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.labels import fitting
 from prefectlite.repository.runs import WAITING
 
 #: So many runs are offered to an agent at a time.
@@ -84,9 +85,7 @@ async def due_runs(database: Database, runtime: str, before: int, labels: Sequen
         values.append(value)
         return f"${len(values)}"
 
-    fits = "r.labels = '[]'"
-    if labels:
-        fits = f"r.labels <> '[]' AND {database.dialect.contained('r.labels', sorted(set(labels)), bind)}"
+    fits = fitting(database.dialect, "r.labels", labels, bind)
     rows = await database.read(
         f"""
         SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import is_id
 from prefectlite.records import FlowRunRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.repository.database import Database, Row
+from prefectlite.repository.labels import fitting
 from prefectlite.states import BY_NAME, FINISHED, Scheduled, names_of
 
 _FLOW_RUN = """
 SELECT id, flow_id, name, parameters, context, scheduled_start_time, version, state, state_message, state_start_time,
-    owner, lease_epoch, auto_scheduled
+    owner, lease_epoch, auto_scheduled, labels, run_config
 FROM flow_run
 """
 _TASK_RUNS = """
@@ -117,16 +121,24 @@ async def counts_by_state(database: Database) -> list[tuple[str, int]]:
     return [(state, count) for state, count in rows]
 
 
-async def scheduled_runs(database: Database) -> list[tuple[str, int]]:
-    """(id, due time) of every flow run of a registered flow that waits to be begun, the earliest first."""
+async def scheduled_runs(database: Database, labels: Collection[str]) -> list[tuple[str, int]]:
+    """(id, due time) of the flow runs of registered flows that an agent with these labels may begin, the earliest first."""
+    values: list[Any] = []
+
+    def bind(value: Any) -> str:
+        values.append(value)
+        return f"${len(values)}"
+
     rows = await database.read(
         f"""
         SELECT r.id, coalesce(r.state_start_time, r.scheduled_start_time) AS due
         FROM flow_run r JOIN flow f ON f.id = r.flow_id
         WHERE (r.state IN ({_SCHEDULED}) OR (r.state = 'Queued' AND r.auto_scheduled = 1))
             AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
+            AND {fitting(database.dialect, "r.labels", labels, bind)}
         ORDER BY due
-        """
+        """,
+        values,
     )
     return [(run_id, due) for run_id, due in rows]
 
@@ -160,8 +172,11 @@ async def task_run_place(database: Database, run_id: str) -> TaskRunPlace:
 
 
 def _flow_run(row: Row) -> FlowRunRow:
-    run_id, flow_id, name, parameters, context, *rest = row
-    return FlowRunRow(run_id, flow_id, name, msgspec.json.decode(parameters), msgspec.json.decode(context), *rest)
+    run_id, flow_id, name, parameters, context, *facts, labels, run_config = row
+    documents = map(msgspec.json.decode, (parameters, context))
+    known = FlowRunRow(run_id, flow_id, name, *documents, *facts)
+    config = None if run_config is None else msgspec.json.decode(run_config)
+    return msgspec.structs.replace(known, labels=msgspec.json.decode(labels), run_config=config)
 
 
 def _task_run(row: Row) -> TaskRunRow:

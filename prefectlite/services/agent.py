@@ -1,11 +1,11 @@
-"""The in-process agent: begins registered flows' runs the moment they are due, in this process."""
+"""The agent: begins registered flows' runs the moment they are due, in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until
@@ -14,12 +14,12 @@ from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
 from prefectlite.records import FlowRunRow, record_state
-from prefectlite.repository import runs
 from prefectlite.repository.flows import OWN
+from prefectlite.repository.labels import fit
 from prefectlite.rules.proposals import FlowRunProposal
 from prefectlite.services.catalog import Catalog
-from prefectlite.services.overlap import Overlap
-from prefectlite.session import Session
+from prefectlite.services.turns import Turns
+from prefectlite.site import Site
 from prefectlite.states import BY_NAME, Failed, Scheduled
 
 #: Seconds that other processes get to begin a run whose code this one does not have.
@@ -33,19 +33,28 @@ _logger = logging.getLogger("prefectlite.agent")
 class Agent:
     """Hears of scheduled runs by news, keeps those that are not due yet in a heap, and asks the record only when it begins.
 
-    `begin(work)` hands a coroutine to whoever owns the runs' tasks.
+    It takes the runs that its `labels` fit. `begin(work)` hands a coroutine to whoever owns the runs' tasks, and `turns` is
+    given what has a run looked at again.
     """
 
-    def __init__(self, session: Session, catalog: Catalog, begin: Callable[[Coroutine[Any, Any, None]], None]) -> None:
-        self._session, self._catalog, self._begin = session, catalog, begin
+    def __init__(
+        self,
+        site: Site,
+        catalog: Catalog,
+        begin: Callable[[Coroutine[Any, Any, None]], None],
+        turns: Callable[[Callable[[str], None]], Turns],
+        labels: Collection[str] = (),
+    ) -> None:
+        self._site, self._catalog, self._begin = site, catalog, begin
+        self.turns = turns(lambda run_id: begin(self.execute(run_id)))
+        self._labels = frozenset(labels)
         self._due: list[tuple[int, str]] = []
         self._changed = asyncio.Event()
-        self._overlap = Overlap(session, lambda run_id: begin(self.execute(run_id)))
         self._waiting: dict[str, str | None] = {}  # runs that cannot be begun now -> from whom they are to be taken
 
     async def run(self) -> None:
         """Begin what is due, until cancelled."""
-        with self._session.bus.subscribe(ALL_FLOW_RUNS) as subscription:
+        with self._site.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             await self.look()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._begin_due())
@@ -57,7 +66,7 @@ class Agent:
 
     async def look(self) -> None:
         """Hear of the runs that are scheduled already, or of which a process that is gone did not tell any more."""
-        for run_id, due in await runs.scheduled_runs(self._session.database):
+        for run_id, due in await self._site.scheduled_runs(self._labels):
             self._expect(run_id, due)
 
     def _hear(self, event: StateChange) -> None:
@@ -65,14 +74,14 @@ class Agent:
         if is_scheduled:
             self._expect(event.flow_run_id, event.state.start_time or event.state.timestamp)
         if is_scheduled or event.state.is_finished:
-            self._overlap.gone(event.flow_run_id)
+            self.turns.gone(event.flow_run_id)
 
     def _expect(self, run_id: str, due: int) -> None:
         heapq.heappush(self._due, (due, run_id))
         self._changed.set()
 
     async def _begin_due(self) -> None:
-        clock = self._session.clock
+        clock = self._site.clock
         while True:
             self._changed.clear()
             while self._due and self._due[0][0] <= clock.micros():
@@ -110,7 +119,7 @@ class Agent:
         """From whom to take the run, once the database can be used again."""
         self._waiting[run_id] = former
         try:
-            await self._session.clock.sleep(AGAIN)
+            await self._site.clock.sleep(AGAIN)
             owned = await self._owned_here(run_id)
         except NotFound:
             owned = None  # it was deleted: who wants to execute it will say so
@@ -120,26 +129,29 @@ class Agent:
 
     async def _owned_here(self, run_id: str) -> str | None:
         """The id of this process, if it owns a run that it does not execute any more."""
-        owner = self._session.owner.id
-        row = await read_at_last(lambda: runs.flow_run(self._session.database, run_id), "flow runs")
-        return owner if row.owner == owner and not self._session.host.has(run_id) else None
+        owner = self._site.owner_id
+        row = await read_at_last(lambda: self._site.flow_run(run_id), "flow runs")
+        return owner if row.owner == owner and not self._site.host.has(run_id) else None
 
     async def _execute_now(self, run_id: str, takeover_from: str | None) -> None:
-        row = await runs.flow_run(self._session.database, run_id)
+        row = await self._site.flow_run(run_id)
         if row.owner != takeover_from or row.is_finished:
             return  # begun already, by this process or another
         due = row.state_start_time
-        if takeover_from is None and due is not None and due > self._session.clock.micros():
+        if takeover_from is None and due is not None and due > self._site.clock.micros():
             self._expect(run_id, due)  # it was put off
             return
         await self._execute(row, takeover_from)
 
     async def _execute(self, row: FlowRunRow, takeover_from: str | None) -> None:
-        session = self._session
-        flow = await session.flow(row.flow_id)
+        site = self._site
+        flow = await site.flow(row.flow_id)
         if flow.storage is None or flow.runtime != OWN:
             return  # a script's own, or for agents of another runtime
-        if takeover_from is None and not await self._overlap.may_begin(row):
+        if not fit(row.labels, self._labels):
+            await self._leave(row, takeover_from)
+            return
+        if takeover_from is None and not await self.turns.may_begin(row):
             return
         try:
             graph = await self._catalog.find(flow)
@@ -148,16 +160,25 @@ class Agent:
             await self._fail(row, reason)
             return
         try:
-            await session.execute(graph, flow, row, takeover_from=takeover_from)
+            await site.execute(graph, flow, row, takeover_from=takeover_from)
         except TransitionRefused as error:
             _logger.info("flow run %s is left to its owner: %s", row.id, error)
-            self._overlap.gone(row.id)  # it may have been deleted, which is no news; else they go on waiting
+            self.turns.gone(row.id)  # it may have been deleted, which is no news; else they go on waiting
+
+    async def _leave(self, row: FlowRunRow, former: str | None) -> None:
+        """Leave a run to agents with its labels; if it was interrupted, they hear of it as scheduled."""
+        if former is None:
+            await self.turns.leave(row)
+            return
+        state = Scheduled("Rescheduled: the agent that executed it is gone.", start_time=self._site.clock.now())
+        record = record_state(state, new_id(), self._site.clock.micros())
+        await self._site.orchestrator.propose(FlowRunProposal(row.id, record, expected_version=row.version))
 
     async def _fail(self, row: FlowRunRow, reason: str) -> None:
         """Fail a run whose code cannot be loaded here, unless another process that has the code takes it."""
-        session = self._session
+        site = self._site
         _logger.error("flow run %s cannot be executed here: %s", row.id, reason)
-        if session.neighbours is not None and session.neighbours.names:
-            await session.clock.sleep(NEIGHBOURS_TURN)
-        record = record_state(Failed(reason), new_id(), session.clock.micros())
-        await session.orchestrator.propose(FlowRunProposal(row.id, record, expected_version=row.version))
+        if site.has_company:
+            await site.clock.sleep(NEIGHBOURS_TURN)
+        record = record_state(Failed(reason), new_id(), site.clock.micros())
+        await site.orchestrator.propose(FlowRunProposal(row.id, record, expected_version=row.version))

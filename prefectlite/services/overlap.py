@@ -13,7 +13,7 @@ from prefectlite.repository import overlapping
 from prefectlite.repository.overlapping import DueRun, RunAhead
 from prefectlite.rules.proposals import FlowRunProposal
 from prefectlite.session import Session
-from prefectlite.states import Cancelled, Queued, State
+from prefectlite.states import Cancelled, Queued, Scheduled, State
 
 _logger = logging.getLogger("prefectlite.agent")
 
@@ -51,6 +51,13 @@ class Overlap:
         if run.overlap == "cancel":
             await self._cancel(run, ahead)
         return await self._is_first(run, ahead)
+
+    async def leave(self, row: FlowRunRow) -> None:
+        """A run that waited for its turn is for agents elsewhere, which hear of it when it is scheduled again."""
+        if row.state == "Queued" and await self.may_begin(row):
+            state = Scheduled("It is this run's turn.", start_time=self._session.clock.now())
+            record = record_state(state, new_id(), self._session.clock.micros())
+            await self._session.orchestrator.propose(FlowRunProposal(row.id, record, expected_version=row.version))
 
     def gone(self, run_id: str) -> None:
         """A run has ended, was put off or deleted: look again at those that waited for it."""

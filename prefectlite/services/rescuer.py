@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prefectlite.repository import runs
 from prefectlite.services.agent import Agent
-from prefectlite.session import Session
+from prefectlite.session import SILENCE, Session
 
 #: Seconds that a process which said good-bye gets to let go of what it owns.
 LETTING_GO = 1.0
+#: Seconds between two looks at executors elsewhere, while there are any.
+EVERY = 5.0
 
 _logger = logging.getLogger("prefectlite.rescuer")
 
 
 class Rescuer:
-    """Hands interrupted runs to `begin`: those that are there, and those of a neighbour that goes away."""
+    """Hands interrupted runs to `begin`: those that are there, and those of a neighbour or an executor that goes away."""
 
     def __init__(self, session: Session, agent: Agent, begin: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         self._session, self._agent, self._begin = session, agent, begin
@@ -25,13 +28,18 @@ class Rescuer:
     async def rescue(self) -> None:
         """Take up what is interrupted now."""
         for run_id, owner in await runs.owned_runs(self._session.database):
-            if await self._session.owner.is_gone(owner):
+            if await self._session.is_gone(owner):
                 _logger.warning("flow run %s was interrupted and is taken up where it stopped", run_id)
                 self._begin(self._agent.execute(run_id, takeover_from=owner))
 
     async def run(self) -> None:
-        """Look now, and again whenever a neighbour is gone, until cancelled."""
+        """Look now, and again whenever one is gone, until cancelled."""
         await self.rescue()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_neighbours())
+            group.create_task(self._watch_executors())
+
+    async def _watch_neighbours(self) -> None:
         neighbours = self._session.neighbours
         while neighbours is not None:
             await neighbours.departed.wait()
@@ -43,3 +51,15 @@ class Rescuer:
             except BaseException:  # nobody else would come by again
                 neighbours.departed.set()
                 raise
+
+    async def _watch_executors(self) -> None:
+        executors, clock = self._session.client.executors, self._session.clock
+        while True:
+            while (oldest := await executors.oldest()) is not None:
+                before = clock.micros() - SILENCE
+                if oldest < before:
+                    await self.rescue()
+                    await executors.forget_silent(before)
+                await clock.sleep(EVERY)
+            executors.heard.clear()
+            await executors.heard.wait()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from prefectlite.engine.surroundings import Surroundings
 from prefectlite.errors import StoreUnavailable
 from prefectlite.ids import new_id
 from prefectlite.kept import kept
@@ -21,6 +21,7 @@ from prefectlite.repository.database import Database
 from prefectlite.rules.proposals import Accept, FlowRunProposal
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
+from prefectlite.services.overlap import Overlap
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.session import Session, at_work
 from prefectlite.settings import Settings
@@ -93,10 +94,9 @@ class ThreadsOnTheLoop:
 class SimulatedSession(Session):
     """A session without threads."""
 
-    def _surroundings(self) -> Surroundings:
-        around = super()._surroundings()
-        around.caller.threads = ThreadsOnTheLoop()  # type: ignore[assignment]
-        return around
+    def __init__(self, *around: Any) -> None:
+        super().__init__(*around)
+        self.host._around.caller.threads = ThreadsOnTheLoop()  # type: ignore[assignment]
 
 
 class Computer(Machine):
@@ -154,7 +154,7 @@ class Computer(Machine):
         """What a Runtime does."""
         catalog = Catalog()
         await self.world.register(session, catalog)
-        agent = Agent(session, catalog, self._begin)
+        agent = Agent(session, catalog, self._begin, partial(Overlap, session))
         rescuer = Rescuer(session, agent, self._begin)
         await rescuer.rescue()
         services = [
@@ -184,15 +184,15 @@ class Computer(Machine):
         commit, deliver = door._commit, door._deliver
 
         async def committed(pending: Sequence[Any], **options: Any) -> None:
-            world.restarts.update(proposal.state.id for proposal, _ in pending if proposal.restart)
+            world.restarts.update(one.proposal.state.id for one in pending if one.proposal.restart)
             await commit(pending, **options)
 
-        def delivered(pending: Sequence[Any], verdicts: Sequence[Any], events: Sequence[Any]) -> None:
-            for (proposal, _), verdict in zip(pending, verdicts, strict=True):
+        def delivered(pending: Sequence[Any], verdicts: Sequence[Any]) -> None:
+            for proposal, verdict in zip([one.proposal for one in pending], verdicts, strict=True):
                 world.answers.append((proposal, verdict, self.name))
                 if isinstance(proposal, FlowRunProposal) and isinstance(verdict, Accept) and verdict.lease is not None:
                     self.leases[proposal.run_id] = verdict.lease
-            deliver(pending, verdicts, events)
+            deliver(pending, verdicts)
 
         door._commit, door._deliver = committed, delivered  # type: ignore[method-assign]
 

@@ -142,6 +142,15 @@ CREATE TABLE agent (
 
 CREATE INDEX agent_by_config ON agent (agent_config_id);
 
+-- Processes that execute runs and reach the record through a server; `id` is what their runs have as `owner`.
+CREATE TABLE executor (
+    id TEXT PRIMARY KEY,
+    agent_id $id REFERENCES agent (id) ON DELETE CASCADE,
+    last_heard $time NOT NULL
+);
+
+CREATE INDEX executor_by_agent ON executor (agent_id);
+
 -- `owner` is the process that executes the run and `lease_epoch` its fencing token: each claim raises it.
 CREATE TABLE flow_run (
     id $id PRIMARY KEY,

@@ -1,0 +1,111 @@
+"""A site: the engine, and the ports through which it reaches the record, wherever that is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from prefectlite.clock import Clock
+from prefectlite.engine.calling import Caller
+from prefectlite.engine.host import Host
+from prefectlite.engine.large_results import LargeResults
+from prefectlite.engine.requests import RunOptions
+from prefectlite.engine.surroundings import Surroundings
+from prefectlite.language.graph import Graph
+from prefectlite.lazily import lazily
+from prefectlite.live.bus import Bus
+from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
+from prefectlite.orchestrator.answers import Answers
+from prefectlite.orchestrator.door import Door
+from prefectlite.orchestrator.gathered_log import GatheredLog
+from prefectlite.orchestrator.heard_orders import HeardOrders
+from prefectlite.orchestrator.protocols import ResultStore, RunReader
+from prefectlite.records import FlowRow, FlowRunRow, restore_state
+from prefectlite.settings import Settings
+from prefectlite.states import State
+
+if TYPE_CHECKING:
+    from prefectlite.engine import watchdog
+else:
+    watchdog = lazily("prefectlite.engine.watchdog")
+
+
+class Site(ABC):
+    """Where flow runs are executed. Lives on one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        bus: Bus,
+        owner_id: str,
+        ports: tuple[Door, GatheredLog, RunReader],
+        results: ResultStore | None,
+    ) -> None:
+        """`owner_id` is what the runs carry that are executed here."""
+        self.settings, self.clock, self.bus, self.owner_id = settings, clock, bus, owner_id
+        orchestrator, run_log, reader = ports
+        self.orchestrator, self.run_log = orchestrator, run_log
+        #: For executors that reach the record through this site.
+        self.answers = Answers(orchestrator, run_log, reader)
+        self.host = Host(
+            owner_id,
+            Surroundings(
+                orchestrator=orchestrator,
+                run_log=run_log,
+                reader=reader,
+                results=LargeResults(results, settings),
+                orders=HeardOrders(bus, reader),
+                clock=clock,
+                settings=settings,
+                caller=Caller(settings),
+                watchdog=watchdog.Watchdog(settings.blocked_loop_seconds),
+            ),
+        )
+
+    @abstractmethod
+    async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
+        """(id, due time) of the runs of registered flows that an agent with these labels may begin, the earliest first."""
+
+    @abstractmethod
+    async def flow_run(self, run_id: str) -> FlowRunRow:
+        """One flow run. Raises NotFound."""
+
+    @abstractmethod
+    async def flow(self, flow_id: str) -> FlowRow:
+        """One version of a flow. Raises NotFound."""
+
+    @property
+    def has_company(self) -> bool:
+        """Whether other processes, as far as is known, use the same record without asking this one."""
+        return False
+
+    async def execute(
+        self,
+        graph: Graph,
+        flow: FlowRow,
+        run: FlowRunRow,
+        parameters: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        options: RunOptions | None = None,
+        *,
+        takeover_from: str | None = None,
+    ) -> State:
+        """The final state of a run that is in the record, executed here.
+
+        `parameters` and `context` are the recorded ones where they are not given.
+        """
+        values = run.parameters if parameters is None else parameters
+        around = run.context if context is None else context
+        chosen = options or RunOptions()
+        return await self.host.execute(graph, flow.task_ids, run, values, around, chosen, takeover_from=takeover_from)
+
+    async def follow_orders(self) -> None:
+        """Stop the runs of this site that somebody asked to be cancelled, or ended by hand."""
+        with self.bus.subscribe(ALL_FLOW_RUNS) as subscription:
+            async for event in subscription:
+                if isinstance(event, StateChange) and event.state.name == "Cancelling":
+                    self.host.cancel(event.flow_run_id)
+                elif isinstance(event, StateChange) and event.state.is_finished:
+                    self.host.cancel(event.flow_run_id, restore_state(event.state))
