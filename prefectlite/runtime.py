@@ -17,6 +17,7 @@ from prefectlite.clock import Clock
 from prefectlite.contexts import active_session, loading_flow
 from prefectlite.errors import AlreadyServed, FlowError
 from prefectlite.flow import Flow
+from prefectlite.orchestrator.calls import MAY_BEGIN
 from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
@@ -149,6 +150,7 @@ class Runtime:
         others = session.neighbours.names if session.neighbours is not None and not session.duty.is_exclusive else []
         if is_first and not others:
             await scheduler.make_up()  # nobody was there to begin what is due
+        session.answers.add(MAY_BEGIN, agent.may_begin)
         self._serve("agent", agent.run)
         self._serve("keeper of the services", lambda: self._keep_services(session, agent, scheduler))
 

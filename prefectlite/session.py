@@ -13,14 +13,14 @@ from weakref import WeakKeyDictionary
 from prefectlite import shown
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, process_clock, to_micros
-from prefectlite.engine.run_logs import logging_installed
 from prefectlite.errors import NoDataDirectory, StoreUnavailable
-from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
 from prefectlite.names import run_name
+from prefectlite.orchestrator import calls
+from prefectlite.orchestrator.calls import Beat, Executor
 from prefectlite.orchestrator.company import Company, company_of
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
@@ -35,8 +35,7 @@ from prefectlite.results.garbage import collect_garbage
 from prefectlite.results.store import result_store
 from prefectlite.rules.proposals import FlowRunCreation
 from prefectlite.settings import Settings
-from prefectlite.site import Site
-from prefectlite.supervision import restarting
+from prefectlite.site import Listen, Site
 
 if TYPE_CHECKING:
     from prefectlite.engine import watchdog
@@ -64,6 +63,10 @@ class Session(Site):
         super().__init__(settings, clock, bus, self.owner.id, ports, self.results)
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
         self._began_at = clock.micros()
+        self.answers.add(calls.FLOW, self.flow)
+        self.answers.add(calls.FLOW_RUN, self.flow_run)
+        self.answers.add(calls.SCHEDULED_RUNS, self._offer)
+        self.answers.add(calls.BEAT, self._note)
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 
@@ -101,10 +104,35 @@ class Session(Site):
         """One version of a flow. Raises NotFound."""
         return await flows.flow_by_id(self.database, flow_id)
 
+    async def _offer(self, executor: Executor) -> list[tuple[str, int]]:
+        await self.client.executors.beat(executor.id, executor.agent_id)
+        return await self.scheduled_runs(executor.labels)
+
+    async def _note(self, beat: Beat) -> None:
+        if beat.is_last:
+            await self.client.executors.leave(beat.executor.id)
+        else:
+            await self.client.executors.beat(beat.executor.id, beat.executor.agent_id)
+
     @property
     def has_company(self) -> bool:
         """Whether other processes, as far as is known, use the same database."""
         return self.neighbours is not None and bool(self.neighbours.names)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Listen]:
+        """As every site's; in this block its neighbours hear of this process, and it of them. The database stays open."""
+        try:
+            async with super().at_work() as listen:
+                if self.neighbours is not None:
+                    await self.neighbours.open()
+                    listen("listener for news", self.neighbours.run)
+                yield listen
+        finally:
+            self.duty.close()  # before its neighbours hear that this process leaves
+            if self.neighbours is not None:
+                await self.neighbours.aclose()
+            self.owner.close()
 
     async def is_gone(self, owner: str) -> bool:
         """Whether the executor with the owner id `owner` has ended, in this machine or, as a remote agent, on another."""
@@ -172,33 +200,7 @@ async def open_session(settings: Settings, clock: Clock | None = None) -> AsyncI
         ) from error
     try:
         session = Session(settings, database, clock or process_clock())
-        async with at_work(session):
+        async with session.at_work():
             yield session
     finally:
         await database.aclose()
-
-
-@asynccontextmanager
-async def at_work(session: Session) -> AsyncIterator[None]:
-    """In this block the session's services work. On leaving, what was proposed is committed; the database stays open."""
-    with logging_installed(session.settings):
-        async with asyncio.TaskGroup() as group:
-            writers = [kept(group.create_task(work)) for work in (session.orchestrator.run(), session.run_log.run())]
-            listeners = [kept(group.create_task(restarting("listener for orders", session.follow_orders)))]
-            try:
-                if session.neighbours is not None:
-                    await session.neighbours.open()
-                    listeners.append(kept(group.create_task(restarting("listener for news", session.neighbours.run))))
-                yield
-            finally:
-                for listener in listeners:
-                    listener.cancel()
-                session.bus.close()
-                session.host.close()
-                session.run_log.aclose()
-                session.orchestrator.aclose()
-                await asyncio.wait(writers)
-                session.duty.close()  # before its neighbours hear that this process leaves
-                if session.neighbours is not None:
-                    await session.neighbours.aclose()
-                session.owner.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from prefectlite.clock import Clock
@@ -11,7 +13,9 @@ from prefectlite.engine.calling import Caller
 from prefectlite.engine.host import Host
 from prefectlite.engine.large_results import LargeResults
 from prefectlite.engine.requests import RunOptions
+from prefectlite.engine.run_logs import logging_installed
 from prefectlite.engine.surroundings import Surroundings
+from prefectlite.kept import kept
 from prefectlite.language.graph import Graph
 from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
@@ -20,15 +24,19 @@ from prefectlite.orchestrator.answers import Answers
 from prefectlite.orchestrator.door import Door
 from prefectlite.orchestrator.gathered_log import GatheredLog
 from prefectlite.orchestrator.heard_orders import HeardOrders
-from prefectlite.orchestrator.protocols import ResultStore, RunReader
+from prefectlite.orchestrator.protocols import Orders, ResultStore, RunReader
 from prefectlite.records import FlowRow, FlowRunRow, restore_state
 from prefectlite.settings import Settings
 from prefectlite.states import State
+from prefectlite.supervision import restarting
 
 if TYPE_CHECKING:
     from prefectlite.engine import watchdog
 else:
     watchdog = lazily("prefectlite.engine.watchdog")
+
+
+Listen = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], None]
 
 
 class Site(ABC):
@@ -42,8 +50,9 @@ class Site(ABC):
         owner_id: str,
         ports: tuple[Door, GatheredLog, RunReader],
         results: ResultStore | None,
+        orders: Orders | None = None,
     ) -> None:
-        """`owner_id` is what the runs carry that are executed here."""
+        """`owner_id` is what the runs carry that are executed here; without `orders` the bus has them all."""
         self.settings, self.clock, self.bus, self.owner_id = settings, clock, bus, owner_id
         orchestrator, run_log, reader = ports
         self.orchestrator, self.run_log = orchestrator, run_log
@@ -56,7 +65,7 @@ class Site(ABC):
                 run_log=run_log,
                 reader=reader,
                 results=LargeResults(results, settings),
-                orders=HeardOrders(bus, reader),
+                orders=orders or HeardOrders(bus, reader),
                 clock=clock,
                 settings=settings,
                 caller=Caller(settings),
@@ -101,7 +110,33 @@ class Site(ABC):
         chosen = options or RunOptions()
         return await self.host.execute(graph, flow.task_ids, run, values, around, chosen, takeover_from=takeover_from)
 
-    async def follow_orders(self) -> None:
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Listen]:
+        """In this block what is proposed is decided, and orders are followed; what it yields starts further listeners.
+
+        On leaving, listeners are cancelled, what was proposed is decided, and all log lines are written.
+        """
+        with logging_installed(self.settings):
+            async with asyncio.TaskGroup() as group:
+                writers = [kept(group.create_task(work)) for work in (self.orchestrator.run(), self.run_log.run())]
+                listeners: list[asyncio.Task[None]] = []
+
+                def listen(name: str, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
+                    listeners.append(kept(group.create_task(restarting(name, service))))
+
+                listen("listener for orders", self._follow_orders)
+                try:
+                    yield listen
+                finally:
+                    for listener in listeners:
+                        listener.cancel()
+                    self.bus.close()
+                    self.host.close()
+                    self.run_log.aclose()
+                    self.orchestrator.aclose()
+                    await asyncio.wait(writers)
+
+    async def _follow_orders(self) -> None:
         """Stop the runs of this site that somebody asked to be cancelled, or ended by hand."""
         with self.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             async for event in subscription:

@@ -14,6 +14,7 @@ ROOT = Path(prefectlite.__file__).parent
 FLOORS = [
     {
         "errors",
+        "error_codes",
         "clock",
         "ids",
         "state",
@@ -46,6 +47,7 @@ FLOORS = [
         "flow_call",
         "flow_work",
         "registration",
+        "remote_site",
         "session",
         "site",
         "hosting",

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import click
 import msgspec
 
-from prefectlite import errors
 from prefectlite.api.caller import Caller
 from prefectlite.api.requests import Request
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.options import DATABASE
 from prefectlite.client.http import Client
-from prefectlite.errors import BadRequest, PrefectliteError
+from prefectlite.error_codes import error_named
 from prefectlite.lazily import lazily
 from prefectlite.session import open_session
 from prefectlite.settings import Settings, load_settings
@@ -44,7 +43,7 @@ class Place(NamedTuple):
             answer = await running.run(Request(query, variables, None), running.budget(), Caller())
         content: dict[str, Any] = msgspec.json.decode(answer.body)
         for error in content.get("errors", ()):
-            raise _ERRORS.get(error["extensions"]["code"], PrefectliteError)(error["message"])
+            raise error_named(error["extensions"]["code"], error["message"])
         data: dict[str, Any] = content["data"]
         return data
 
@@ -61,15 +60,3 @@ def place(database: str | None, api: str | None) -> Place:
         raise click.UsageError("Name a database or a server, not both")
     settings = load_settings(options=OPTIONS, database_url=database, api_url=api)
     return Place(settings, bool(settings.api_url) and not database)
-
-
-def _all(cls: type[PrefectliteError]) -> Iterator[type[PrefectliteError]]:
-    for below in cls.__subclasses__():
-        yield from _all(below)
-        yield below
-
-
-#: The errors that API answers name by their code: of several with one code, the most general.
-_ERRORS: dict[str, type[PrefectliteError]] = {
-    cls.code: cls for cls in _all(PrefectliteError) if cls.__module__ == errors.__name__
-} | dict.fromkeys(("GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"), BadRequest)

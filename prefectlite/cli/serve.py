@@ -21,6 +21,7 @@ from prefectlite.language.graph import Graph
 from prefectlite.registration import register_in
 from prefectlite.repository.urls import without_password
 from prefectlite.runtime import Runtime
+from prefectlite.services.remote_agent import give_time
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import AnySource, load_flows, source_from_argument
 from prefectlite.version import __version__
@@ -118,7 +119,8 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             warming = group.create_task(warm(runtime.app))
             waiting = group.create_task(stop.wait())
             await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
-            await _wind_down(runtime, settings.grace_period, at_once)
+            await runtime.stop_services()
+            await give_time(runtime.session, settings.grace_period, at_once, lambda line: click.echo(line, err=True))
             runtime.session.bus.close()
             server.stopping.set()
             waiting.cancel()
@@ -139,22 +141,6 @@ def _config(runtime: Runtime) -> uvicorn.Config:
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=_CLOSING,
     )
-
-
-async def _wind_down(runtime: Runtime, grace: float, at_once: asyncio.Event) -> None:
-    """Begin nothing new, and give what runs its time."""
-    await runtime.stop_services()
-    left = runtime.session.host.running
-    if not left:
-        return
-    click.echo(f"Stopping: {left} flow run(s) get {grace:g} s to end. Once more Ctrl-C stops at once.", err=True)
-    idle = asyncio.create_task(runtime.session.host.wait_idle())
-    hurry = asyncio.create_task(at_once.wait())
-    await asyncio.wait([idle, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-    idle.cancel()
-    hurry.cancel()
-    if left := runtime.session.host.running:
-        click.echo(f"{left} flow run(s) are left to be taken up again by the next `serve`.", err=True)
 
 
 def _address(listener: socket.socket) -> str:

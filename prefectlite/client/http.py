@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from prefectlite.client import questions
-from prefectlite.errors import ApiError
+from prefectlite.error_codes import error_named
+from prefectlite.errors import ApiError, ServerUnreachable
+from prefectlite.orchestrator.calls import Call
 from prefectlite.version import __version__
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+_HEADERS = {"X-PREFECTLITE-VERSION": __version__, "Content-Type": "application/json"}
+_CALL = "mutation ($input: executor_call_input!) { executor_call(input: $input) { answer } }"
 
 
 class Client:
@@ -24,7 +32,7 @@ class Client:
 
         self.url = url.rstrip("/")
         self._errors = httpx.HTTPError
-        self._http = httpx.AsyncClient(timeout=timeout, headers={"X-PREFECTLITE-VERSION": __version__})
+        self._http = httpx.AsyncClient(timeout=timeout, headers=_HEADERS)
 
     async def __aenter__(self) -> Client:
         return self
@@ -36,19 +44,34 @@ class Client:
 
     async def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data of the answer."""
-        try:
-            response = await self._http.post(f"{self.url}/graphql", json={"query": query, "variables": variables})
-            answer = msgspec.json.decode(response.content, type=dict[str, Any])
-        except self._errors as error:
-            raise ApiError(f"The server {self.url} cannot be reached: {error or type(error).__name__}") from error
-        except msgspec.DecodeError as error:
-            raise ApiError(
-                f"{self.url} did not answer as a prefectlite server does (HTTP {response.status_code})"
-            ) from error
+        answer = await self._answer(query, variables)
         if errors := answer.get("errors"):
             raise ApiError(f"The server {self.url} refused: " + "; ".join(str(e.get("message")) for e in errors))
         data: dict[str, Any] = answer["data"]
         return data
+
+    async def ask(self, call: Call[Q, A], question: Q) -> A:
+        """The answer of the record behind the server. Raises ServerUnreachable, and the error that the server named."""
+        answer = await self._answer(_CALL, {"input": {"call": call.name, "question": question}})
+        for error in answer.get("errors", ()):
+            code = error.get("extensions", {}).get("code", "")
+            if code == "API_ERROR":  # what it could not do now
+                raise ServerUnreachable(f"The server {self.url} could not answer: {error['message']}")
+            raise error_named(code, str(error["message"]))
+        found: A = msgspec.convert(answer["data"]["executor_call"]["answer"], call.answer)
+        return found
+
+    async def _answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        content = msgspec.json.encode({"query": query, "variables": variables})
+        try:
+            response = await self._http.post(f"{self.url}/graphql", content=content)
+            return msgspec.json.decode(response.content, type=dict[str, Any])
+        except self._errors as error:
+            raise ServerUnreachable(f"The server {self.url} cannot be reached: {error or type(error).__name__}") from error
+        except msgspec.DecodeError as error:
+            raise ServerUnreachable(
+                f"{self.url} did not answer as a prefectlite server does (HTTP {response.status_code})"
+            ) from error
 
     async def create_project(self, name: str, description: str | None = None) -> str:
         """The id of the new project."""
@@ -103,6 +126,11 @@ class Client:
         query = "mutation ($input: cancel_flow_run_input!) { cancel_flow_run(input: $input) { state } }"
         data = await self.graphql(query, input={"flow_run_id": flow_run_id})
         return str(data["cancel_flow_run"]["state"])
+
+    async def register_agent(self, name: str, labels: Collection[str]) -> str:
+        """The id of an agent of this package, as it is known at the server from now on."""
+        values = {"type": "prefectlite", "name": name, "labels": sorted(labels)}
+        return await self._mutate("register_agent", values)
 
     async def _mutate(self, name: str, values: dict[str, Any]) -> str:
         query = f"mutation ($input: {name}_input!) {{ {name}(input: $input) {{ id }} }}"

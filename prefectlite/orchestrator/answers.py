@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from prefectlite.errors import BadRequest
 from prefectlite.orchestrator.calls import (
@@ -22,28 +22,26 @@ from prefectlite.orchestrator.calls import (
 from prefectlite.orchestrator.protocols import Orchestrator, RunLog, RunReader
 from prefectlite.records import LogRow
 
+Q = TypeVar("Q")
+A = TypeVar("A")
 Answer = Callable[[Any], Awaitable[Any]]
 
 
 class Answers:
-    """What this process can answer; `more` is what it can besides the engine's ports."""
+    """What this process can answer: the engine's ports, and what is added."""
 
-    def __init__(
-        self,
-        orchestrator: Orchestrator,
-        run_log: RunLog,
-        reader: RunReader,
-        more: dict[Call[Any, Any], Answer] | None = None,
-    ) -> None:
+    def __init__(self, orchestrator: Orchestrator, run_log: RunLog, reader: RunReader) -> None:
         self._orchestrator, self._run_log, self._reader = orchestrator, run_log, reader
-        ports: dict[Call[Any, Any], Answer] = {
-            PROPOSE: self._propose,
-            WRITE_LINES: self._write_lines,
-            TASK_RUNS: reader.task_runs,
-            TASK_RUN_STATE: reader.task_run_state,
-            CACHED: self._cached,
-        }
-        self._known = {call.name: (call, answer) for call, answer in {**ports, **(more or {})}.items()}
+        self._known: dict[str, tuple[Call[Any, Any], Answer]] = {}
+        self.add(PROPOSE, self._propose)
+        self.add(WRITE_LINES, self._write_lines)
+        self.add(TASK_RUNS, reader.task_runs)
+        self.add(TASK_RUN_STATE, reader.task_run_state)
+        self.add(CACHED, self._cached)
+
+    def add(self, call: Call[Q, A], answer: Callable[[Q], Awaitable[A]]) -> None:
+        """Answer this call, too."""
+        self._known[call.name] = call, answer
 
     def call_named(self, name: str) -> Call[Any, Any]:
         """The call of this name. Raises BadRequest if there is none."""

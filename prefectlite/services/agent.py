@@ -115,6 +115,10 @@ class Agent:
                 _logger.exception("flow run %s could not be begun", run_id)
                 return
 
+    async def may_begin(self, run_id: str) -> bool:
+        """Whether it is the turn of a run, for an agent elsewhere that would execute it."""
+        return await self.turns.may_begin(await self._site.flow_run(run_id))
+
     async def _after_waiting(self, run_id: str, former: str | None) -> str | None:
         """From whom to take the run, once the database can be used again."""
         self._waiting[run_id] = former

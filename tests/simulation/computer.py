@@ -23,7 +23,7 @@ from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.overlap import Overlap
 from prefectlite.services.rescuer import Rescuer
-from prefectlite.session import Session, at_work
+from prefectlite.session import Session
 from prefectlite.settings import Settings
 from prefectlite.supervision import restarting
 from tests.simulation.faults import Fault, FaultyDatabase
@@ -135,7 +135,7 @@ class Computer(Machine):
         session = SimulatedSession(SETTINGS, database, world.clock, self._company)
         try:
             self._witness(session)
-            async with at_work(session):
+            async with session.at_work():
                 self.session = session
                 await self._serve(session)
         except Exception as error:

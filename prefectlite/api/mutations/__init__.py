@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefectlite.api.mutations import (
     agents,
     artifacts,
+    executors,
     flows,
     groups,
     key_values,
@@ -24,6 +25,7 @@ _FIELDS = {
     **states.FIELDS,
     **schedules.FIELDS,
     **agents.FIELDS,
+    **executors.FIELDS,
     **artifacts.FIELDS,
     **key_values.FIELDS,
     **secrets.FIELDS,

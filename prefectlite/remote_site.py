@@ -1,0 +1,149 @@
+"""A site whose record is behind a server: what an agent on this or another machine runs flows in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from prefectlite.client.http import Client
+from prefectlite.client.news import DELAYS, ServerNews
+from prefectlite.clock import Clock, process_clock
+from prefectlite.errors import ServerUnreachable
+from prefectlite.ids import new_id
+from prefectlite.live.bus import Bus
+from prefectlite.orchestrator.calls import BEAT, FLOW, FLOW_RUN, MAY_BEGIN, SCHEDULED_RUNS, Beat, Executor
+from prefectlite.orchestrator.heard_orders import HeardOrders
+from prefectlite.orchestrator.persistence import read_at_last
+from prefectlite.orchestrator.protocols import RunReader
+from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
+from prefectlite.records import FlowRow, FlowRunRow
+from prefectlite.results.store import result_store
+from prefectlite.settings import Settings
+from prefectlite.site import Listen, Site
+
+#: Seconds between two signs of life.
+EVERY = 5.0
+#: Larger results than this do not fit into a message. They lie under `result_store_url`, if there is one; else they stay in
+#: memory, and are computed again on resume.
+MOST_RESULT_BYTES = 4 * 1024 * 1024
+#: Versions of flows that are kept at hand.
+_FLOWS_REMEMBERED = 1_000
+
+_logger = logging.getLogger("prefectlite.agent")
+
+
+class RemoteSite(Site):
+    """A site behind the server that `client` asks. Made by `open_remote_site`."""
+
+    def __init__(self, settings: Settings, clock: Clock, client: Client, executor: Executor) -> None:
+        bus = Bus()
+        self._client, self._executor = client, executor
+        self._flows: dict[str, FlowRow] = {}  # what is registered does not change: a change is another version
+        self.news = ServerNews(client.url, bus)
+        reader = RemoteReader(client.ask)
+        ports = RemoteOrchestrator(client.ask), RemoteRunLog(client.ask), reader
+        results = result_store(settings) if settings.result_store_url else None
+        settings = msgspec.structs.replace(settings, max_result_bytes=min(settings.max_result_bytes, MOST_RESULT_BYTES))
+        super().__init__(settings, clock, bus, executor.id, ports, results, FollowedOrders(bus, reader, self.news))
+
+    async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
+        """(id, due time) of the runs that this site's agent may begin, the earliest first."""
+        asked = msgspec.structs.replace(self._executor, labels=sorted(labels))
+        return await read_at_last(lambda: self._client.ask(SCHEDULED_RUNS, asked), "flow runs")
+
+    async def flow_run(self, run_id: str) -> FlowRunRow:
+        """One flow run. Raises NotFound."""
+        return await self._client.ask(FLOW_RUN, run_id)
+
+    async def flow(self, flow_id: str) -> FlowRow:
+        """One version of a flow. Raises NotFound."""
+        if flow_id not in self._flows:
+            if len(self._flows) >= _FLOWS_REMEMBERED:
+                del self._flows[next(iter(self._flows))]
+            self._flows[flow_id] = await self._client.ask(FLOW, flow_id)
+        return self._flows[flow_id]
+
+    async def may_begin(self, run_id: str) -> bool:
+        """Whether it is the turn of a run that is due."""
+        return await self._client.ask(MAY_BEGIN, run_id)
+
+    async def beat(self) -> None:
+        """Tell the server that this executor is alive, again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                await self._client.ask(BEAT, Beat(self._executor))
+            except ServerUnreachable as error:
+                _logger.debug("the server does not know that this agent is alive: %s", error)
+
+    async def leave(self) -> None:
+        """Tell the server that this executor ends: others may take up at once what it leaves."""
+        try:
+            await self._client.ask(BEAT, Beat(self._executor, is_last=True))
+        except ServerUnreachable as error:
+            _logger.warning("the server does not know that this agent ends: %s", error)
+
+
+class FollowedOrders(HeardOrders):
+    """Orders for runs whose task runs the news tells of only when asked to."""
+
+    def __init__(self, bus: Bus, reader: RunReader, news: ServerNews) -> None:
+        super().__init__(bus, reader)
+        self._news = news
+
+    async def resumed(self, flow_run_id: str, task_run_id: str) -> int:
+        """Return, with the task run's version, when somebody has set a paused task run to go on."""
+        with self._news.following(flow_run_id):
+            return await super().resumed(flow_run_id, task_run_id)
+
+
+class TurnsAtTheServer:
+    """Asks the server whose turn it is."""
+
+    def __init__(self, site: RemoteSite) -> None:
+        self._site = site
+
+    async def may_begin(self, row: FlowRunRow) -> bool:
+        """Whether a run that is due may begin now."""
+        return not row.auto_scheduled or bool(row.lease_epoch) or await self._site.may_begin(row.id)
+
+    async def leave(self, row: FlowRunRow) -> None:
+        """A run is for agents with other labels, which hear of it as this one does."""
+
+    def gone(self, run_id: str) -> None:
+        """A run has ended: the server knows."""
+
+
+@asynccontextmanager
+async def open_remote_site(
+    settings: Settings, name: str, labels: Collection[str], clock: Clock | None = None
+) -> AsyncIterator[tuple[RemoteSite, Listen]]:
+    """A site behind the server at `settings.api_url`, where it is registered as the agent `name`; waits for the server.
+
+    On leaving, all that was proposed and logged has reached the server, which knows that this agent has ended.
+    """
+    async with Client(settings.api_url) as client:
+        agent_id = await _registered(client, name, labels)
+        executor = Executor(f"{agent_id}/{new_id()}", agent_id, sorted(labels))
+        site = RemoteSite(settings, clock or process_clock(), client, executor)
+        try:
+            async with site.at_work() as listen:
+                listen("listener for news", site.news.run)
+                listen("sign of life", site.beat)
+                yield site, listen
+        finally:
+            await site.leave()
+
+
+async def _registered(client: Client, name: str, labels: Collection[str]) -> str:
+    for delay in (*DELAYS, *DELAYS[-1:] * 100_000):
+        try:
+            return await client.register_agent(name, labels)
+        except ServerUnreachable as error:
+            _logger.warning("%s: it is asked again in %s s", error, delay)
+            await asyncio.sleep(delay)
+    raise AssertionError

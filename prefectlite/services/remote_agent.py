@@ -1,0 +1,67 @@
+"""An agent of a server elsewhere: begins the server's runs in this process, and ends in good order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+
+from prefectlite.kept import kept
+from prefectlite.remote_site import TurnsAtTheServer, open_remote_site
+from prefectlite.services.agent import Agent
+from prefectlite.services.catalog import Catalog
+from prefectlite.settings import Settings
+from prefectlite.site import Site
+from prefectlite.supervision import restarting
+
+
+class RemoteAgent:
+    """Works for the server at `settings.api_url`, as the agent `name` with these labels."""
+
+    def __init__(self, settings: Settings, name: str, labels: Collection[str]) -> None:
+        self._settings, self._name, self._labels = settings, name, labels
+        self._work: set[asyncio.Task[Any]] = set()
+
+    async def run(self, stop: asyncio.Event, at_once: asyncio.Event, told: Callable[[str], None]) -> None:
+        """Begin what is due until `stop` is set; then runs get their grace period, unless `at_once` is set, too.
+
+        What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
+        """
+        async with open_remote_site(self._settings, self._name, self._labels) as (site, _):
+            agent = Agent(site, Catalog(), self._begin, lambda _: TurnsAtTheServer(site), self._labels)
+            site.news.missed = agent.look
+            looking = asyncio.create_task(restarting("agent", agent.run))
+            told(f"Agent {self._name} works for {self._settings.api_url}")
+            try:
+                await stop.wait()
+            finally:
+                looking.cancel()
+                await self._wind_down(site, at_once, told)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = kept(asyncio.create_task(work))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _wind_down(self, site: Site, at_once: asyncio.Event, told: Callable[[str], None]) -> None:
+        await give_time(site, self._settings.grace_period, at_once, told)
+        site.orchestrator.hurry()
+        site.run_log.hurry()
+        site.host.interrupt()
+        if self._work:
+            await asyncio.wait(self._work)
+
+
+async def give_time(site: Site, grace: float, at_once: asyncio.Event, told: Callable[[str], None]) -> None:
+    """Let the runs of a site go on for `grace` seconds at most, or until `at_once` is set."""
+    left = site.host.running
+    if not left:
+        return
+    told(f"Stopping: {left} flow run(s) get {grace:g} s to end. Once more Ctrl-C stops at once.")
+    idle = asyncio.create_task(site.host.wait_idle())
+    hurry = asyncio.create_task(at_once.wait())
+    await asyncio.wait([idle, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    idle.cancel()
+    hurry.cancel()
+    if left := site.host.running:
+        told(f"{left} flow run(s) are left to be taken up again.")
