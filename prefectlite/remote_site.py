@@ -25,8 +25,8 @@ from prefectlite.results.store import result_store
 from prefectlite.settings import Settings
 from prefectlite.site import Listen, Site
 
-#: Seconds between two signs of life.
-EVERY = 5.0
+#: How many signs of life there are in the time in which nothing need be heard.
+BEATS = 4
 #: Larger results than this do not fit into a message. They lie under `result_store_url`, if there is one; else they stay in
 #: memory, and are computed again on resume.
 MOST_RESULT_BYTES = 4 * 1024 * 1024
@@ -74,7 +74,7 @@ class RemoteSite(Site):
     async def beat(self) -> None:
         """Tell the server that this executor is alive, again and again, until cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(self.settings.agent_silence / BEATS)
             try:
                 await self._client.ask(BEAT, Beat(self._executor))
             except ServerUnreachable as error:

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 else:
     watchdog, source = lazily("prefectlite.engine.watchdog"), lazily("prefectlite.storage.source")
 
-#: Microseconds after which an executor is gone that was not heard of.
-SILENCE = 20_000_000
 _logger = logging.getLogger("prefectlite")
 #: Flows whose rows a session keeps at hand.
 _FLOWS_REMEMBERED = 1_000
@@ -134,13 +132,18 @@ class Session(Site):
                 await self.neighbours.aclose()
             self.owner.close()
 
+    @property
+    def silent_since(self) -> int:
+        """Executors elsewhere that were not heard of since this moment are gone."""
+        return self.clock.micros() - int(self.settings.agent_silence * 1_000_000)
+
     async def is_gone(self, owner: str) -> bool:
         """Whether the executor with the owner id `owner` has ended, in this machine or, as a remote agent, on another."""
         heard = await self.client.executors.last_heard(owner)
         if heard is None:
             return await self.owner.is_gone(owner)
         # Who asks a server was silent while there was none.
-        return not heard or max(heard, self._began_at) < self.clock.micros() - SILENCE
+        return not heard or max(heard, self._began_at) < self.silent_since
 
     def adopt(self, graph: Graph, row: FlowRow) -> None:
         """Count runs of this very graph as runs of the registered flow `row`, for as long as the graph does not change."""

@@ -37,6 +37,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "allowed_hosts": (("a.example", "b.example"), ("c.example",)),
     "api_url": ("http://a", "http://b"),
     "agent_labels": (("gpu", "big"), ("gpu",)),
+    "agent_silence": (5.0, 0.5),
     "log_level": ("DEBUG", "ERROR"),
     "grace_period": (0.5, 0.0),
     "max_coroutines": (1, 2),

@@ -9,12 +9,13 @@ from typing import Any
 
 from prefectlite.repository import runs
 from prefectlite.services.agent import Agent
-from prefectlite.session import SILENCE, Session
+from prefectlite.session import Session
 
 #: Seconds that a process which said good-bye gets to let go of what it owns.
 LETTING_GO = 1.0
-#: Seconds between two looks at executors elsewhere, while there are any.
-EVERY = 5.0
+
+#: How often executors elsewhere are looked at, while there are any, in the time that one may be silent.
+LOOKS = 4
 
 _logger = logging.getLogger("prefectlite.rescuer")
 
@@ -56,10 +57,9 @@ class Rescuer:
         executors, clock = self._session.client.executors, self._session.clock
         while True:
             while (oldest := await executors.oldest()) is not None:
-                before = clock.micros() - SILENCE
-                if oldest < before:
+                if oldest < self._session.silent_since:
                     await self.rescue()
-                    await executors.forget_silent(before)
-                await clock.sleep(EVERY)
+                    await executors.forget_silent(self._session.silent_since)
+                await clock.sleep(self._session.settings.agent_silence / LOOKS)
             executors.heard.clear()
             await executors.heard.wait()

@@ -89,6 +89,24 @@ def serving(*arguments: str, port: int, cwd: Path, prefix: Sequence[str] = (), *
             process.stdout.close()
 
 
+@contextlib.contextmanager
+def agent(*arguments: str, url: str, cwd: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """An `agent local start` that has begun to work for the server at `url`."""
+    command = [sys.executable, "-m", "prefectlite", "agent", "local", "start", "--api", url, *arguments]
+    environment = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert "works for" in process.stdout.readline()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
 def can_trace() -> bool:
     """Whether the system calls of a process can be watched here, and be made to fail."""
     try:
