@@ -15,9 +15,10 @@ from prefectlite import hosting
 from prefectlite.client.http import Client
 from prefectlite.errors import FlowError, RunNotStartedError
 from prefectlite.language.graph import Graph
-from prefectlite.language.serialized import digest_of, serialize, serialized_schedule
+from prefectlite.language.serialized import digest_of, serialize, serialized_run_config, serialized_schedule
 from prefectlite.records import FlowRow
 from prefectlite.repository.flows import FlowVersion
+from prefectlite.run_configs import UniversalRun
 from prefectlite.session import Session
 from prefectlite.settings import Settings
 from prefectlite.storage.source import AnySource, FileSource, ModuleSource, source_record
@@ -171,6 +172,10 @@ def _described(flow: Graph, source: AnySource, terms: Terms) -> tuple[dict[str, 
     digest = digest_of(serialized, source.digest())
     if (schedule := serialized_schedule(flow)) is not None:
         serialized["schedule"] = schedule
+    run_config = serialized_run_config(flow)
     if terms.labels:
-        serialized["run_config"] = {"type": "UniversalRun", "labels": sorted(set(terms.labels))}
+        run_config = run_config or UniversalRun().serialize()
+        run_config["labels"] = sorted({*(run_config.get("labels") or ()), *terms.labels})
+    if run_config is not None:
+        serialized["run_config"] = run_config
     return serialized, source_record(source, flow.name), digest

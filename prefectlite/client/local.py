@@ -29,6 +29,7 @@ from prefectlite.repository.flows import OWN, FlowVersion
 from prefectlite.repository.secret_keys import SecretKeys
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
+from prefectlite.run_configs import RunConfig, run_config_document
 from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
 
 
@@ -121,7 +122,7 @@ class LocalClient:
         parameters: dict[str, Any] | None = None,
         labels: list[str] | None = None,
         context: dict[str, Any] | None = None,
-        run_config: dict[str, Any] | None = None,
+        run_config: RunConfig | dict[str, Any] | None = None,
         scheduled_start_time: datetime | None = None,
         idempotency_key: str | None = None,
         flow_run_name: str | None = None,
@@ -137,6 +138,7 @@ class LocalClient:
             raise BadRequest("context.secrets: secrets are not kept with a run. Set them with set_secret")
         if (flow_id is None) == (version_group_id is None):
             raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
+        wanted = run_config_document(run_config, "create_flow_run")
 
         async def find(tx: Transaction) -> FlowToRun:
             return await flow_for_run(tx, flow_id, version_group_id)
@@ -149,8 +151,8 @@ class LocalClient:
             name=flow_run_name or run_name(),
             parameters=flow.complete(parameters or {}),
             context=context or {},
-            labels=flow.labels(labels, run_config),
-            run_config=next((one for one in (run_config, *flow.run_configs) if one is not None), None),
+            labels=flow.labels(labels, wanted),
+            run_config=next((one for one in (wanted, *flow.run_configs) if one is not None), None),
             scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self._clock.micros(),
             idempotency_key=idempotency_key,
             auto_scheduled=auto_scheduled,

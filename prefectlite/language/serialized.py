@@ -14,6 +14,7 @@ from prefectlite.language.delays import KeptDelay
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
 from prefectlite.language.task import Task
+from prefectlite.run_configs import run_config_document
 from prefectlite.shown import told
 from prefectlite.version import __version__
 
@@ -63,7 +64,7 @@ def serialized_flow(flow: Any) -> dict[str, Any]:
         "type": f"{type(flow).__module__}.{type(flow).__qualname__}",
         "reference_tasks": sorted(flow.slugs[task] for task in flow.reference_tasks()),
         "schedule": serialized_schedule(flow),
-        "run_config": None if flow.run_config is None else _shown(flow.run_config),
+        "run_config": serialized_run_config(flow),
         "storage": None if flow.storage is None else _shown(flow.storage),
         "__version__": __version__,
     }
@@ -78,6 +79,11 @@ def serialized_schedule(flow: Any) -> dict[str, Any] | None:
         raise FlowError(f"Flow {flow.name!r}: its schedule cannot be written down: {schedule!r} is no Schedule")
     written: dict[str, Any] = schedule.serialize()
     return written
+
+
+def serialized_run_config(flow: Any) -> dict[str, Any] | None:
+    """The flow's run config as JSON values, if it has one. Raises FlowError for what is none."""
+    return run_config_document(getattr(flow, "run_config", None), f"Flow {flow.name!r}")
 
 
 def digest_of(serialized: dict[str, Any], code: str = "") -> str:
