@@ -36,6 +36,8 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "port": (9001, 0),
     "allowed_hosts": (("a.example", "b.example"), ("c.example",)),
     "api_url": ("http://a", "http://b"),
+    "allow_pickled_flows": (True, True),
+    "git_protocols": (("https", "file"), ("ssh",)),
     "log_level": ("DEBUG", "ERROR"),
     "grace_period": (0.5, 0.0),
     "max_coroutines": (1, 2),

@@ -65,7 +65,7 @@ def serialized_flow(flow: Any) -> dict[str, Any]:
         "reference_tasks": sorted(flow.slugs[task] for task in flow.reference_tasks()),
         "schedule": serialized_schedule(flow),
         "run_config": serialized_run_config(flow),
-        "storage": None if flow.storage is None else _shown(flow.storage),
+        "storage": _serialized_storage(flow),
         "__version__": __version__,
     }
 
@@ -84,6 +84,17 @@ def serialized_schedule(flow: Any) -> dict[str, Any] | None:
 def serialized_run_config(flow: Any) -> dict[str, Any] | None:
     """The flow's run config as JSON values, if it has one. Raises FlowError for what is none."""
     return run_config_document(getattr(flow, "run_config", None), f"Flow {flow.name!r}")
+
+
+def _serialized_storage(flow: Any) -> dict[str, Any] | None:
+    if flow.storage is None:
+        return None
+    if not callable(getattr(flow.storage, "serialize", None)):
+        raise FlowError(
+            f"Flow {flow.name!r}: storage takes a storage, such as Git('flow.py', repo='me/flows'), not {flow.storage!r}"
+        )
+    written: dict[str, Any] = flow.storage.serialize()
+    return written
 
 
 def digest_of(serialized: dict[str, Any], code: str = "") -> str:
