@@ -13,14 +13,21 @@ import msgspec
 
 from prefectlite import hosting
 from prefectlite.client.http import Client
+from prefectlite.contexts import context
 from prefectlite.errors import FlowError, RunNotStartedError
 from prefectlite.language.graph import Graph
-from prefectlite.language.serialized import digest_of, serialize, serialized_schedule
+from prefectlite.language.serialized import digest_of, serialize, serialized_run_config, serialized_schedule
 from prefectlite.records import FlowRow
 from prefectlite.repository.flows import FlowVersion
+from prefectlite.run_configs import UniversalRun
+from prefectlite.secrets import known_secrets, make_known
 from prefectlite.session import Session
 from prefectlite.settings import Settings
+from prefectlite.storage.loading import Source
 from prefectlite.storage.source import AnySource, FileSource, ModuleSource, source_record
+from prefectlite.storage.storages import Storage
+
+make_known()
 
 
 class Registration(Coroutine[Any, Any, "Registration"]):
@@ -121,9 +128,12 @@ async def register_in(
 ) -> FlowRow:
     """The version of `flow` that is in the session's database now: a new one if it or its code changed."""
     terms = terms or Terms()
-    serialized, storage, digest = await asyncio.to_thread(_described, flow, source, terms)
+    storage = _storage(flow)
+    # The database of this session may be another one than that of the settings, where secrets are looked for in threads.
+    with context(secrets=await known_secrets(session, storage.secret_names if storage is not None else ())):
+        serialized, place, digest = await asyncio.to_thread(_described, flow, source, terms)
     project_id = await session.client.project_named(project_name)
-    version = FlowVersion(serialized, digest, project_id, storage, force=terms.force, schedule_active=terms.schedule)
+    version = FlowVersion(serialized, digest, project_id, place, force=terms.force, schedule_active=terms.schedule)
     return await session.client.save_flow(version)
 
 
@@ -144,6 +154,8 @@ async def register_with(
 def source_of(flow: Graph, file: str) -> AnySource:
     """Where the code of `flow` is, given the file that made it. Raises FlowError if it is no file (a REPL, a notebook)."""
     path = Path(file)
+    if not path.is_file() and getattr(flow, "storage", None) is not None:
+        return FileSource(flow.name, file)  # its storage may not need it
     if not path.is_file():
         raise FlowError(
             f"Flow {flow.name!r} was made in {file}, which no server can load again:"
@@ -168,9 +180,31 @@ def _importable_names(path: Path) -> list[str]:
 def _described(flow: Graph, source: AnySource, terms: Terms) -> tuple[dict[str, Any], dict[str, Any], str]:
     flow.validate()
     serialized = serialize(flow)
-    digest = digest_of(serialized, source.digest())
+    kept = _stored(flow, source)
+    digest = digest_of(serialized, kept.digest())
     if (schedule := serialized_schedule(flow)) is not None:
         serialized["schedule"] = schedule
-    if terms.labels:
-        serialized["run_config"] = {"type": "UniversalRun", "labels": sorted(set(terms.labels))}
-    return serialized, source_record(source, flow.name), digest
+    run_config = serialized_run_config(flow)
+    storage = _storage(flow)
+    if labels := {*terms.labels, *(storage.labels if storage is not None else ())}:
+        run_config = run_config or UniversalRun().serialize()
+        run_config["labels"] = sorted({*(run_config.get("labels") or ()), *labels})
+    if run_config is not None:
+        serialized["run_config"] = run_config
+    return serialized, source_record(kept, kept.flow or flow.name), digest
+
+
+def _storage(flow: Graph) -> Storage | None:
+    storage = getattr(flow, "storage", None)
+    if storage is None or isinstance(storage, Storage):
+        return storage
+    raise FlowError(f"Flow {flow.name!r}: storage takes a storage, such as Git('flow.py', repo='me/flows'), not {storage!r}")
+
+
+def _stored(flow: Graph, source: AnySource) -> Source:
+    """Where the code of `flow` will be loaded from: its storage, at what that holds now, or `source`, where it was found."""
+    storage = _storage(flow)
+    if storage is None:
+        return msgspec.structs.replace(source, flow=flow.name)
+    kept = storage.source(flow, source)
+    return kept if kept.is_followed else kept.ready()

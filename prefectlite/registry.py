@@ -12,3 +12,5 @@ collection_tasks: dict[type, Callable[[Any, Any], Any]] = {}
 constant_task: list[Callable[[Any], Any]] = []
 #: Class name -> the class of the tasks that an operator between tasks makes.
 operator_tasks: dict[str, Callable[..., Any]] = {}
+#: Gives the secret of a name. Blocks, so that it is called in threads.
+secret_reader: list[Callable[[str], Any]] = []

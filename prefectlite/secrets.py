@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from prefectlite.contexts import active_graph, context
-from prefectlite.errors import FlowError
+from prefectlite.errors import FlowError, SecretNotFound
 from prefectlite.masks import note_read
 from prefectlite.plain_calls import answer
+from prefectlite.registry import secret_reader
+from prefectlite.session import Session
 from prefectlite.settings import PREFIX, current_settings
 
 _ABSENT: Any = object()
@@ -70,3 +74,20 @@ def _read(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
+
+
+async def known_secrets(session: Session, names: Iterable[str]) -> dict[str, Any]:
+    """Those of these secrets that are known where this runs, or to the database of `session`; those of the context too."""
+    known = dict(context.get("secrets") or {})
+    for name in names:
+        if (value := Secret(name)._nearby()) is _ABSENT:
+            with suppress(SecretNotFound):
+                value = await session.client.secrets.get(name)
+        if value is not _ABSENT:
+            known[name] = value
+    return known
+
+
+def make_known() -> None:
+    """Let what is further down read secrets, too: storages, whose repositories ask for a token."""
+    secret_reader[:] = [lambda name: Secret(name).get()]

@@ -38,6 +38,8 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "api_url": ("http://a", "http://b"),
     "agent_labels": (("gpu", "big"), ("gpu",)),
     "agent_silence": (5.0, 0.5),
+    "allow_pickled_flows": (True, True),
+    "git_protocols": (("https", "file"), ("ssh",)),
     "log_level": ("DEBUG", "ERROR"),
     "grace_period": (0.5, 0.0),
     "max_coroutines": (1, 2),

@@ -9,8 +9,11 @@ from prefectlite.errors import FlowSourceMissing
 from prefectlite.language.graph import Graph
 from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.repository import runs
+from prefectlite.secrets import make_known
 from prefectlite.session import Session
 from prefectlite.storage.source import load_flow, source_from_argument, source_from_record
+
+make_known()  # repositories of code may need a token
 
 #: For the help of commands that take the argument FLOW.
 FLOW_HELP = "FLOW is where its code is now, if it was moved: flow.py, flow.py:name, package.module or package.module:name."

@@ -13,6 +13,7 @@ from prefectlite.client import questions
 from prefectlite.error_codes import error_named
 from prefectlite.errors import ApiError, ServerUnreachable
 from prefectlite.orchestrator.calls import Call
+from prefectlite.run_configs import RunConfig, run_config_document
 from prefectlite.version import __version__
 
 Q = TypeVar("Q")
@@ -107,6 +108,7 @@ class Client:
         *,
         flow_id: str,
         parameters: dict[str, Any] | None = None,
+        run_config: RunConfig | dict[str, Any] | None = None,
         scheduled_start_time: datetime | None = None,
         idempotency_key: str | None = None,
         flow_run_name: str | None = None,
@@ -115,6 +117,7 @@ class Client:
         values = {
             "flow_id": flow_id,
             "parameters": parameters or {},
+            "run_config": run_config_document(run_config, "create_flow_run"),
             "scheduled_start_time": scheduled_start_time.isoformat() if scheduled_start_time else None,
             "idempotency_key": idempotency_key,
             "flow_run_name": flow_run_name,

@@ -15,6 +15,7 @@ from prefectlite.repository import runs
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flow_to_run import FlowToRun, flow_for_run
 from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal
+from prefectlite.run_configs import RunConfig, run_config_document
 from prefectlite.states import Scheduled, State
 
 
@@ -32,7 +33,7 @@ class NewRuns:
         parameters: dict[str, Any] | None = None,
         labels: list[str] | None = None,
         context: dict[str, Any] | None = None,
-        run_config: dict[str, Any] | None = None,
+        run_config: RunConfig | dict[str, Any] | None = None,
         scheduled_start_time: datetime | None = None,
         idempotency_key: str | None = None,
         flow_run_name: str | None = None,
@@ -49,6 +50,8 @@ class NewRuns:
         if (flow_id is None) == (version_group_id is None):
             raise BadRequest("Give either flow_id or version_group_id, to say which flow is to run")
 
+        wanted = run_config_document(run_config, "create_flow_run")
+
         async def find(tx: Transaction) -> FlowToRun:
             return await flow_for_run(tx, flow_id, version_group_id)
 
@@ -60,8 +63,8 @@ class NewRuns:
             name=flow_run_name or run_name(),
             parameters=flow.complete(parameters or {}),
             context=context or {},
-            labels=flow.labels(labels, run_config),
-            run_config=next((one for one in (run_config, *flow.run_configs) if one is not None), None),
+            labels=flow.labels(labels, wanted),
+            run_config=next((one for one in (wanted, *flow.run_configs) if one is not None), None),
             scheduled_start_time=to_micros(scheduled_start_time) if scheduled_start_time else self._clock.micros(),
             idempotency_key=idempotency_key,
             auto_scheduled=auto_scheduled,

@@ -14,6 +14,7 @@ from prefectlite.language.delays import KeptDelay
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
 from prefectlite.language.task import Task
+from prefectlite.run_configs import run_config_document
 from prefectlite.shown import told
 from prefectlite.version import __version__
 
@@ -63,8 +64,8 @@ def serialized_flow(flow: Any) -> dict[str, Any]:
         "type": f"{type(flow).__module__}.{type(flow).__qualname__}",
         "reference_tasks": sorted(flow.slugs[task] for task in flow.reference_tasks()),
         "schedule": serialized_schedule(flow),
-        "run_config": None if flow.run_config is None else _shown(flow.run_config),
-        "storage": None if flow.storage is None else _shown(flow.storage),
+        "run_config": serialized_run_config(flow),
+        "storage": _serialized_storage(flow),
         "__version__": __version__,
     }
 
@@ -77,6 +78,22 @@ def serialized_schedule(flow: Any) -> dict[str, Any] | None:
     if not callable(getattr(schedule, "serialize", None)):
         raise FlowError(f"Flow {flow.name!r}: its schedule cannot be written down: {schedule!r} is no Schedule")
     written: dict[str, Any] = schedule.serialize()
+    return written
+
+
+def serialized_run_config(flow: Any) -> dict[str, Any] | None:
+    """The flow's run config as JSON values, if it has one. Raises FlowError for what is none."""
+    return run_config_document(getattr(flow, "run_config", None), f"Flow {flow.name!r}")
+
+
+def _serialized_storage(flow: Any) -> dict[str, Any] | None:
+    if flow.storage is None:
+        return None
+    if not callable(getattr(flow.storage, "serialize", None)):
+        raise FlowError(
+            f"Flow {flow.name!r}: storage takes a storage, such as Git('flow.py', repo='me/flows'), not {flow.storage!r}"
+        )
+    written: dict[str, Any] = flow.storage.serialize()
     return written
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from prefectlite.errors import FlowSourceMissing
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.records import FlowRow
+from prefectlite.secrets import make_known
+from prefectlite.storage.loading import Source
 from prefectlite.storage.source import load_flow, source_from_record
 
+make_known()
 _logger = logging.getLogger("prefectlite.agent")
 
 
@@ -31,8 +35,7 @@ class Catalog:
             return given
         if row.storage is None:
             raise FlowSourceMissing(f"Flow {row.name!r} was registered without a storage: nothing here knows its code")
-        source = source_from_record(row.storage)
-        code = await asyncio.to_thread(source.digest)
+        source, code = await asyncio.to_thread(_code, row.storage)
         known = self._loaded.get(row.id)
         if known is not None and known[0] == code:
             return known[1]
@@ -42,7 +45,13 @@ class Catalog:
                 f"{source.place} holds another version of flow {row.name!r} than the one registered (version {row.version});"
                 f" they differ in the tasks {', '.join(missing[:5])}: register it again"
             )
-        if digest_of(serialize(graph), code) != row.digest:
+        if not source.is_followed and digest_of(serialize(graph), code) != row.digest:
             _logger.warning("%s has changed since flow %r was registered: register it again", source.place, row.name)
         self._loaded[row.id] = (code, graph)
         return graph
+
+
+def _code(storage: dict[str, Any]) -> tuple[Source, str]:
+    """The source that the record names, as it is now, and the digest of its code."""
+    source = source_from_record(storage).ready()
+    return source, source.digest()

@@ -189,7 +189,7 @@ def test_labels_are_part_of_the_version(place: Path) -> None:
     labelled = ["-p", "flows/one.py", "-l", "gpu", "--label", "big"]
     register(place, *labelled)
     ((config,),) = recorded(place, "f.run_config")
-    assert json.loads(config) == {"type": "UniversalRun", "labels": ["big", "gpu"]}
+    assert json.loads(config) == {"type": "UniversalRun", "env": None, "labels": ["big", "gpu"]}
     assert "1 skipped" in register(place, *labelled).stdout
     assert "1 registered" in register(place, "-p", "flows/one.py").stdout
 
@@ -217,7 +217,7 @@ def test_with_a_server(place: Path, free_port: int) -> None:
         assert done.returncode == 0, done.stderr
         found = server.graphql("{ flow(order_by: {name: asc}) { id name version run_config } }")["flow"]
         assert [f"  └── ID: {flow['id']}" in done.stdout for flow in found] == [True, True]
-        assert found[0]["run_config"] == {"type": "UniversalRun", "labels": ["gpu"]}
+        assert found[0]["run_config"] == {"type": "UniversalRun", "env": None, "labels": ["gpu"]}
         run = server.start("one")
         wait_until(lambda: server.state(run) == "Success")
         assert server.graphql("{ flow_run { labels } }") == {"flow_run": [{"labels": ["gpu"]}]}

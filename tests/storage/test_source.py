@@ -102,7 +102,12 @@ def test_a_source_survives_the_record(source: Any) -> None:
     assert (type(restored), restored.flow, restored.place) == (type(source), "my flow", source.place)
 
 
-@pytest.mark.parametrize("record", [{"type": "Docker", "image": "x"}, {}, {"type": "Local", "path": 5}])
+def test_a_source_that_says_what_cannot_be() -> None:
+    with pytest.raises(FlowSourceMissing, match="the flow's storage 'Local' cannot be used: Expected `str`, got `int`"):
+        source_from_record({"type": "Local", "path": 5})
+
+
+@pytest.mark.parametrize("record", [{"type": "Docker", "image": "x"}, {}])
 def test_a_source_of_another_kind_is_named(record: dict[str, Any]) -> None:
     with pytest.raises(FlowSourceMissing, match=f"the flow's storage {record.get('type')!r} is not known here: "):
         source_from_record(record)
