@@ -129,7 +129,7 @@ class SessionHost:
                 finally:
                     session.orchestrator.hurry()
                     session.run_log.hurry()
-                    session.host.interrupt()
+                    session.interrupt()
                     if self._runs:
                         await asyncio.wait(self._runs)
         except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 import msgspec
 
@@ -66,6 +66,10 @@ class RemoteSite(Site):
                 del self._flows[next(iter(self._flows))]
             self._flows[flow_id] = await self._client.ask(FLOW, flow_id)
         return self._flows[flow_id]
+
+    def following(self, flow_run_id: str) -> AbstractContextManager[None]:
+        """In this block the bus has the states of the run's task runs."""
+        return self.news.following(flow_run_id)
 
     async def may_begin(self, run_id: str) -> bool:
         """Whether it is the turn of a run that is due."""

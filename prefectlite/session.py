@@ -55,10 +55,10 @@ class Session(Site):
         self, settings: Settings, database: Database, clock: Clock, company: Callable[[Database, Bus], Company] = company_of
     ) -> None:
         bus = Bus()
-        self.database, self.results = database, result_store(settings)
+        self.database, self._stored = database, result_store(settings)
         self.owner, self.neighbours, self.duty = company(database, bus)
         ports = LocalOrchestrator(database, bus), LocalRunLog(database, bus), LocalRunReader(database)
-        super().__init__(settings, clock, bus, self.owner.id, ports, self.results)
+        super().__init__(settings, clock, bus, self.owner.id, ports, self._stored)
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
         self._began_at = clock.micros()
         self.answers.add(calls.FLOW, self.flow)
@@ -176,15 +176,15 @@ class Session(Site):
 
     async def collect_garbage(self) -> None:
         """Remove the files of results that the record does not name any more. A failure is logged: there is a next time."""
-        if self.results is None:
+        if self._stored is None:
             return
         try:
-            removed = await collect_garbage(self.database, self.results)
+            removed = await collect_garbage(self.database, self._stored)
         except Exception:
-            _logger.exception("files of results that nothing names could not be removed from %s", self.results.place)
+            _logger.exception("files of results that nothing names could not be removed from %s", self._stored.place)
         else:
             if removed:
-                _logger.info("removed %d files of results that nothing names from %s", removed, self.results.place)
+                _logger.info("removed %d files of results that nothing names from %s", removed, self._stored.place)
 
 
 @asynccontextmanager

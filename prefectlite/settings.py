@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_url: str = ""  # a running server to register with; empty: the local database
     agent_labels: tuple[str, ...] = ()  # of this process's own agent, which takes runs that have some of them, and no others
     agent_silence: _SomeSeconds = 20.0  # an agent elsewhere of which nothing is heard for so long is gone
+    isolate: Literal["no", "process"] = "no"  # whether each run that an agent begins has a process of its own
     grace_period: _Seconds = 10.0  # how long `serve` lets runs go on after it was asked to stop
 
     max_coroutines: _Positive = 10_000  # async tasks of one run that may be executing at once

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prefectlite.clock import Clock
 from prefectlite.engine.calling import Caller
@@ -39,6 +39,27 @@ else:
 Listen = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], None]
 
 
+class Processes(Protocol):
+    """Executes runs of a site in other processes."""
+
+    @property
+    def running(self) -> int:
+        """How many are executed now."""
+        ...
+
+    async def wait_idle(self) -> None:
+        """Return when none is."""
+        ...
+
+    def interrupt(self) -> None:
+        """Stop all of them, so that others can take them up, and begin no more."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of all processes."""
+        ...
+
+
 class Site(ABC):
     """Where flow runs are executed. Lives on one event loop."""
 
@@ -56,6 +77,9 @@ class Site(ABC):
         self.settings, self.clock, self.bus, self.owner_id = settings, clock, bus, owner_id
         orchestrator, run_log, reader = ports
         self.orchestrator, self.run_log = orchestrator, run_log
+        self.results = results
+        #: Executes runs that have a process of their own, where somebody does.
+        self.processes: Processes | None = None
         #: For executors that reach the record through this site.
         self.answers = Answers(orchestrator, run_log, reader)
         self.host = Host(
@@ -89,6 +113,31 @@ class Site(ABC):
     def has_company(self) -> bool:
         """Whether other processes, as far as is known, use the same record without asking this one."""
         return False
+
+    @property
+    def running(self) -> int:
+        """How many runs are executed now, here or in processes of their own."""
+        return self.host.running + (self.processes.running if self.processes is not None else 0)
+
+    async def wait_idle(self) -> None:
+        """Return when no run is executed."""
+        await self.host.wait_idle()
+        if self.processes is not None:
+            await self.processes.wait_idle()
+
+    def interrupt(self) -> None:
+        """Stop all runs, so that others can take them up where they are, and begin no more."""
+        self.host.interrupt()
+        if self.processes is not None:
+            self.processes.interrupt()
+
+    async def end_cancelled(self, run: FlowRunRow) -> None:
+        """End a run that is Cancelling, and whose executor is gone."""
+        await self.host.execute(Graph(""), {}, run, {}, {}, RunOptions(), takeover_from=run.owner)
+
+    def following(self, flow_run_id: str) -> AbstractContextManager[None]:
+        """In this block the bus has the states of the run's task runs; where it has all of them, there is nothing to do."""
+        return nullcontext()
 
     async def execute(
         self,
@@ -130,6 +179,8 @@ class Site(ABC):
                 finally:
                     for listener in listeners:
                         listener.cancel()
+                    if self.processes is not None:
+                        await self.processes.aclose()
                     self.bus.close()
                     self.host.close()
                     self.run_log.aclose()

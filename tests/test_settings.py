@@ -38,6 +38,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "api_url": ("http://a", "http://b"),
     "agent_labels": (("gpu", "big"), ("gpu",)),
     "agent_silence": (5.0, 0.5),
+    "isolate": ("process", "no"),
     "allow_pickled_flows": (True, True),
     "git_protocols": (("https", "file"), ("ssh",)),
     "log_level": ("DEBUG", "ERROR"),

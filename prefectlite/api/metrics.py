@@ -38,7 +38,7 @@ class Metrics:
         prometheus_client.ProcessCollector(registry=registry)
         prometheus_client.Info("prefectlite", "What answers here", registry=registry).info({"version": __version__})
         gauge("loop_lag_seconds", "How long the event loop takes to come back to what is ready", await _loop_lag())
-        gauge("executing_flow_runs", "Flow runs that this process executes", session.host.running)
+        gauge("executing_flow_runs", "Flow runs that this process executes", session.running)
         gauge("log_lines_waiting", "Lines of logs that are not written yet", session.run_log.waiting)
         gauge("database_bytes", "Size of the database", await total_bytes(session.database))
         by_state = prometheus_client.Gauge("prefectlite_flow_runs", "Flow runs by state", ["state"], registry=registry)

@@ -80,7 +80,7 @@ class WorkerProcess:
             code = self._process.wait()
             self._ended = True
         self.hang_up()
-        return _told(code) if over else "closed its connection"
+        return told_exit(code) if over else "closed its connection"
 
     def _is_over(self) -> bool:
         """Whether it ends within the time it is given; its number is still taken then."""
@@ -105,7 +105,8 @@ def _path() -> list[str]:
     return [place for place in sys.path if isinstance(place, str)]
 
 
-def _told(code: int) -> str:
+def told_exit(code: int) -> str:
+    """What became of a process with this exit code, for a person."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

@@ -9,15 +9,17 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until
-from prefectlite.errors import NotFound, PrefectliteError, StoreUnavailable, TransitionRefused
+from prefectlite.errors import NotFound, StoreUnavailable, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
-from prefectlite.records import FlowRunRow, record_state
+from prefectlite.records import FlowRow, FlowRunRow, record_state
 from prefectlite.repository.flows import OWN
 from prefectlite.repository.labels import fit
 from prefectlite.rules.proposals import FlowRunProposal
-from prefectlite.services.catalog import Catalog
+from prefectlite.run_configs import run_config_from
+from prefectlite.services.catalog import Catalog, why_unloadable
+from prefectlite.services.run_processes import RunProcesses
 from prefectlite.services.turns import Turns
 from prefectlite.site import Site
 from prefectlite.states import BY_NAME, Failed, Scheduled
@@ -48,12 +50,15 @@ class Agent:
         self._site, self._catalog, self._begin = site, catalog, begin
         self.turns = turns(lambda run_id: begin(self.execute(run_id)))
         self._labels = frozenset(labels)
+        site.processes = self._processes = RunProcesses(site)
         self._due: list[tuple[int, str]] = []
         self._changed = asyncio.Event()
         self._waiting: dict[str, str | None] = {}  # runs that cannot be begun now -> from whom they are to be taken
 
     async def run(self) -> None:
         """Begin what is due, until cancelled."""
+        if self._site.settings.isolate == "process":
+            self._processes.warm()
         with self._site.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             await self.look()
             async with asyncio.TaskGroup() as group:
@@ -135,7 +140,8 @@ class Agent:
         """The id of this process, if it owns a run that it does not execute any more."""
         owner = self._site.owner_id
         row = await read_at_last(lambda: self._site.flow_run(run_id), "flow runs")
-        return owner if row.owner == owner and not self._site.host.has(run_id) else None
+        is_here = self._site.host.has(run_id) or self._processes.has(run_id)
+        return owner if row.owner == owner and not is_here else None
 
     async def _execute_now(self, run_id: str, takeover_from: str | None) -> None:
         row = await self._site.flow_run(run_id)
@@ -158,16 +164,33 @@ class Agent:
         if takeover_from is None and not await self.turns.may_begin(row):
             return
         try:
+            if self._needs_process(row):
+                await self._execute_apart(flow, row, takeover_from)
+                return
             graph = await self._catalog.find(flow)
         except Exception as error:
-            reason = str(error) if isinstance(error, PrefectliteError) else f"{type(error).__name__}: {error}"
-            await self._fail(row, reason)
+            await self._fail(row, why_unloadable(error))
             return
         try:
             await site.execute(graph, flow, row, takeover_from=takeover_from)
         except TransitionRefused as error:
-            _logger.info("flow run %s is left to its owner: %s", row.id, error)
-            self.turns.gone(row.id)  # it may have been deleted, which is no news; else they go on waiting
+            self._give_up(row, error)
+
+    def _needs_process(self, row: FlowRunRow) -> bool:
+        """Whether a run has a process of its own. Raises FlowError if it is to be executed as it cannot be here."""
+        is_asked = row.run_config is not None and run_config_from(row.run_config).needs_process
+        return is_asked or self._site.settings.isolate == "process"
+
+    async def _execute_apart(self, flow: FlowRow, row: FlowRunRow, takeover_from: str | None) -> None:
+        outcome = await self._processes.execute(flow, row, takeover_from)
+        if outcome.unloadable is not None:
+            await self._fail(row, outcome.unloadable)
+        elif outcome.refused is not None:
+            self._give_up(row, outcome.refused)
+
+    def _give_up(self, row: FlowRunRow, reason: object) -> None:
+        _logger.info("flow run %s is left to its owner: %s", row.id, reason)
+        self.turns.gone(row.id)  # it may have been deleted, which is no news; else they go on waiting
 
     async def _leave(self, row: FlowRunRow, former: str | None) -> None:
         """Leave a run to agents with its labels; if it was interrupted, they hear of it as scheduled."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from prefectlite.errors import FlowSourceMissing
+from prefectlite.errors import FlowSourceMissing, PrefectliteError
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize
 from prefectlite.records import FlowRow
@@ -55,3 +55,8 @@ def _code(storage: dict[str, Any]) -> tuple[Source, str]:
     """The source that the record names, as it is now, and the digest of its code."""
     source = source_from_record(storage).ready()
     return source, source.digest()
+
+
+def why_unloadable(error: Exception) -> str:
+    """What to say of code that cannot be loaded."""
+    return str(error) if isinstance(error, PrefectliteError) else f"{type(error).__name__}: {error}"

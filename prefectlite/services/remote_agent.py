@@ -47,21 +47,21 @@ class RemoteAgent:
         await give_time(site, self._settings.grace_period, at_once, told)
         site.orchestrator.hurry()
         site.run_log.hurry()
-        site.host.interrupt()
+        site.interrupt()
         if self._work:
             await asyncio.wait(self._work)
 
 
 async def give_time(site: Site, grace: float, at_once: asyncio.Event, told: Callable[[str], None]) -> None:
     """Let the runs of a site go on for `grace` seconds at most, or until `at_once` is set."""
-    left = site.host.running
+    left = site.running
     if not left:
         return
     told(f"Stopping: {left} flow run(s) get {grace:g} s to end. Once more Ctrl-C stops at once.")
-    idle = asyncio.create_task(site.host.wait_idle())
+    idle = asyncio.create_task(site.wait_idle())
     hurry = asyncio.create_task(at_once.wait())
     await asyncio.wait([idle, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
     idle.cancel()
     hurry.cancel()
-    if left := site.host.running:
+    if left := site.running:
         told(f"{left} flow run(s) are left to be taken up again.")

@@ -169,7 +169,7 @@ class Computer(Machine):
             for service in services:
                 service.cancel()
             await asyncio.wait(services)
-            session.host.interrupt()
+            session.interrupt()
             if self._work:
                 await asyncio.wait(self._work)
 
