@@ -7,7 +7,7 @@ import concurrent.futures
 import inspect
 from collections.abc import Coroutine, Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from prefectlite.contexts import context
 from prefectlite.errors import FlowError, RunNotStartedError
 from prefectlite.language.graph import Graph
 from prefectlite.language.serialized import digest_of, serialize, serialized_run_config, serialized_schedule
+from prefectlite.lazily import lazily
 from prefectlite.records import FlowRow
 from prefectlite.repository.flows import FlowVersion
 from prefectlite.run_configs import UniversalRun
@@ -25,7 +26,11 @@ from prefectlite.session import Session
 from prefectlite.settings import Settings
 from prefectlite.storage.loading import Source
 from prefectlite.storage.source import AnySource, FileSource, ModuleSource, source_record
-from prefectlite.storage.storages import Storage
+
+if TYPE_CHECKING:
+    from prefectlite.storage import storages
+else:
+    storages = lazily("prefectlite.storage.storages")
 
 make_known()
 
@@ -194,9 +199,9 @@ def _described(flow: Graph, source: AnySource, terms: Terms) -> tuple[dict[str, 
     return serialized, source_record(kept, kept.flow or flow.name), digest
 
 
-def _storage(flow: Graph) -> Storage | None:
+def _storage(flow: Graph) -> storages.Storage | None:
     storage = getattr(flow, "storage", None)
-    if storage is None or isinstance(storage, Storage):
+    if storage is None or isinstance(storage, storages.Storage):
         return storage
     raise FlowError(f"Flow {flow.name!r}: storage takes a storage, such as Git('flow.py', repo='me/flows'), not {storage!r}")
 

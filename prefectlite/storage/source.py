@@ -5,18 +5,23 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from prefectlite.errors import FlowSourceMissing
 from prefectlite.language.graph import Graph
+from prefectlite.lazily import lazily
 from prefectlite.storage.code_tree import CodeTree, code_tree
-from prefectlite.storage.git_source import GitSource
 from prefectlite.storage.loading import Source, flows_of_file, flows_of_module, module_name
-from prefectlite.storage.pickled import PickledSource
+
+if TYPE_CHECKING:
+    from prefectlite.storage import git_source, pickled
+else:
+    git_source, pickled = lazily("prefectlite.storage.git_source"), lazily("prefectlite.storage.pickled")
 
 
 class FileSource(Source, frozen=True, tag="Local"):
@@ -75,7 +80,12 @@ class ModuleSource(Source, frozen=True, tag="Module", omit_defaults=True):
 
 #: What a file's or module's name on the command line says, or where a flow was written.
 AnySource = FileSource | ModuleSource
-_TYPES = ("Local", "Module", "Git", "Pickle")
+_KINDS: dict[Any, Callable[[], type[Source]]] = {
+    "Local": lambda: FileSource,
+    "Module": lambda: ModuleSource,
+    "Git": lambda: git_source.GitSource,
+    "Pickle": lambda: pickled.PickledSource,
+}
 _loaded: WeakKeyDictionary[Graph, Source] = WeakKeyDictionary()
 
 
@@ -91,12 +101,13 @@ def source_from_argument(text: str) -> AnySource:
 
 def source_from_record(storage: dict[str, Any]) -> Source:
     """The source that a registered flow's record names. Raises FlowSourceMissing if it is of a kind not known here."""
+    kind = str(storage.get("type"))
     try:
-        source: Source = msgspec.convert(storage, AnySource | GitSource | PickledSource)
+        source: Source = msgspec.convert(storage, _KINDS[kind]() if kind in _KINDS else AnySource)
         return source
     except msgspec.ValidationError as error:
-        known = "cannot be used" if storage.get("type") in _TYPES else "is not known here"
-        raise FlowSourceMissing(f"the flow's storage {storage.get('type')!r} {known}: {error}") from None
+        known = "cannot be used" if kind in _KINDS else "is not known here"
+        raise FlowSourceMissing(f"the flow's storage {kind!r} {known}: {error}") from None
 
 
 def source_record(source: Source, flow_name: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_a_source_that_says_what_cannot_be() -> None:
 
 @pytest.mark.parametrize("record", [{"type": "Docker", "image": "x"}, {}])
 def test_a_source_of_another_kind_is_named(record: dict[str, Any]) -> None:
-    with pytest.raises(FlowSourceMissing, match=f"the flow's storage {record.get('type')!r} is not known here: "):
+    with pytest.raises(FlowSourceMissing, match=f"the flow's storage '{record.get('type')}' is not known here: "):
         source_from_record(record)
 
 
