@@ -48,6 +48,7 @@ FLOORS = [
         "registration",
         "session",
         "hosting",
+        "migrate",
         "plain_calls",
         "secrets",
         "supervision",
