@@ -285,6 +285,10 @@ class ApiError(PrefectliteError):
     exit_code = 69
 
 
+class ConnectionLost(ApiError):
+    """A server that was being listened to has gone, or could not be reached; it may come back."""
+
+
 class UnsupportedLoop(PrefectliteError, RuntimeError):
     """The running event loop is not asyncio's."""
 

@@ -17,14 +17,17 @@ from prefectlite.lazily import lazily
 from prefectlite.version import __version__
 
 if TYPE_CHECKING:
+    from click import shell_completion
+
     from prefectlite.cli import mistakes
 else:
-    mistakes = lazily("prefectlite.cli.mistakes")
+    mistakes, shell_completion = lazily("prefectlite.cli.mistakes"), lazily("click.shell_completion")
 
 # Command -> its module and its line in the help, here so that `--help` need not import the module.
 _COMMANDS = {
-    "run": ("prefectlite.cli.run", "Run a flow from a Python file or module, here and now."),
+    "run": ("prefectlite.cli.run", "Run a flow: of a Python file or module here and now, or a registered one."),
     "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
+    "cancel": ("prefectlite.cli.cancel", "Stop runs, wherever they are executed."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "logs": ("prefectlite.cli.logs", "Show the log of a run, or search in those of all runs."),
     "register": ("prefectlite.cli.register", "Register flows, so that a server runs them when asked or by schedule."),
@@ -36,6 +39,7 @@ _COMMANDS = {
     "secrets": ("prefectlite.cli.secrets", "Secrets: list, set, delete, rotate the key."),
     "migrate": ("prefectlite.cli.migrate", "Say what changes in code written for Prefect 1.x, and change its imports."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
+    "completion": ("prefectlite.cli.completion", "Print a script by which your shell completes commands."),
     "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
 }
@@ -55,6 +59,15 @@ class _LazyGroup(click.Group):
             module = importlib.import_module(_COMMANDS[cmd_name][0])
         command: click.Command = module.command
         return command
+
+    # click's own looks into every command, whose modules it would import.
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[shell_completion.CompletionItem]:
+        found = [
+            shell_completion.CompletionItem(name, help=line)
+            for name, (_, line) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

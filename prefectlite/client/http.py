@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
+from prefectlite.client.news import subscription
 from prefectlite.errors import ApiError
 from prefectlite.version import __version__
 
@@ -48,6 +50,13 @@ class Client:
             raise ApiError(f"The server {self.url} refused: " + "; ".join(str(e.get("message")) for e in errors))
         data: dict[str, Any] = answer["data"]
         return data
+
+    def subscribe(self, query: str, **variables: Any) -> AsyncGenerator[dict[str, Any], None]:
+        """The data of each piece of news of a subscription, as it comes. Close it (`contextlib.aclosing`).
+
+        Raises ConnectionLost when the server cannot be reached any more.
+        """
+        return subscription(f"{self.url}/graphql", query, variables, dict(self._http.headers))
 
     async def create_project(self, name: str, description: str | None = None) -> str:
         """The id of the new project."""

@@ -45,7 +45,7 @@ RENAMED = {
     "prefect.exceptions.PrefectException": "prefectlite.PrefectliteError",
     "prefect.exceptions.ClientError": "prefectlite.errors.ApiError",
     "prefect.exceptions.ObjectNotFoundError": "prefectlite.errors.NotFound",
-    "prefect.exceptions.FlowStorageError": "prefectlite.errors.FlowLoadError",
+    "prefect.exceptions.FlowStorageError": "prefectlite.errors.FlowStorageError",
 }
 #: Settings: `prefect.config.…`, and in upper case `PREFECT__…` -> the setting of prefectlite.
 SETTINGS = {
