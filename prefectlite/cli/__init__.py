@@ -39,9 +39,16 @@ _COMMANDS = {
     "secrets": ("prefectlite.cli.secrets", "Secrets: list, set, delete, rotate the key."),
     "migrate": ("prefectlite.cli.migrate", "Say what changes in code written for Prefect 1.x, and change its imports."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
+    "backend": ("prefectlite.cli.backend", "Say whom commands ask from now on: a server or the local database."),
+    "diagnostics": ("prefectlite.cli.diagnostics", "Show what to paste into a bug report."),
     "completion": ("prefectlite.cli.completion", "Print a script by which your shell completes commands."),
     "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
+}
+# Commands of Prefect 1.x that are listed nowhere: an alias, and those that only say what to do instead.
+_UNLISTED = {
+    "server": "prefectlite.cli.server",
+    **dict.fromkeys(("auth", "build", "execute", "heartbeat", "repl", "version"), "prefectlite.cli.former"),
 }
 #: Setting -> the option that overrides it, for messages.
 OPTIONS = {"database_url": "--database", "api_url": "--api", "host": "--host", "port": "--port"}
@@ -53,12 +60,13 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        name = _COMMANDS[cmd_name][0] if cmd_name in _COMMANDS else _UNLISTED.get(cmd_name)
+        if name is None:
             return None
         with _nothing_is_garbage():
-            module = importlib.import_module(_COMMANDS[cmd_name][0])
-        command: click.Command = module.command
-        return command
+            module = importlib.import_module(name)
+        several: dict[str, click.Command] = getattr(module, "COMMANDS", {})
+        return several[cmd_name] if several else module.command
 
     # click's own looks into every command, whose modules it would import.
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[shell_completion.CompletionItem]:

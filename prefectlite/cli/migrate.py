@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from prefectlite.cli.tables import OUTPUT, show_json
-from prefectlite.migrate.files import files_in, replace
+from prefectlite.disk import replace
+from prefectlite.migrate.files import files_in
 from prefectlite.migrate.findings import Finding, Kind
 from prefectlite.migrate.source import examined
 from prefectlite.shown import printable

@@ -1,14 +1,11 @@
-"""Files of code, found in directories, and written anew as a whole or not at all."""
+"""The files of code that paths name."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prefectlite.disk import sync
 from prefectlite.errors import FlowSourceMissing
 
 #: Directories that hold the code of others.
@@ -23,22 +20,6 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
             raise FlowSourceMissing(f"{path}: there is no such file")
         found.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
     return list(found)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Give a file another content: whoever reads it sees the old one or the new one. Raises OSError."""
-    path = path.resolve()  # a link stays a link
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        shutil.copymode(path, name)
-        sync(Path(name))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync(path.parent)
 
 
 def _below(directory: Path) -> Iterator[Path]:
