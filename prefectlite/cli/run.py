@@ -19,7 +19,7 @@ from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import check_parameters
 from prefectlite.lazily import lazily
 from prefectlite.session import Session
-from prefectlite.settings import load_settings
+from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import load_flow, source_from_argument
 
 scheduling: Any = lazily("prefectlite.cli.scheduling")
@@ -81,7 +81,10 @@ def command(flow: str | None, path: str | None, module: str | None, given: tuple
     for name, message in _ONLY_REGISTERED.items():
         if more[name]:
             raise click.UsageError(message)
-    _here(_graph(chosen[0], module, more["name"]), parameters, context, more)
+    settings = load_settings(
+        options=OPTIONS, database_url=more["database"], log_level=_level(more)
+    )  # before any code is run
+    _here(_graph(chosen[0], module, more["name"]), settings, parameters, context, more)
 
 
 def _path_among(given: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
@@ -97,8 +100,9 @@ def _graph(text: str, module: str | None, name: str | None) -> Graph:
     return graph
 
 
-def _here(graph: Graph, parameters: dict[str, Any], context: dict[str, Any], more: dict[str, Any]) -> None:
-    settings = load_settings(options=OPTIONS, database_url=more["database"], log_level=_level(more))
+def _here(
+    graph: Graph, settings: Settings, parameters: dict[str, Any], context: dict[str, Any], more: dict[str, Any]
+) -> None:
     if not more["resume"]:
         check_parameters(graph, parameters)
 
@@ -114,7 +118,7 @@ def _here(graph: Graph, parameters: dict[str, Any], context: dict[str, Any], mor
 
 def _registered(parameters: dict[str, Any], context: dict[str, Any], more: dict[str, Any]) -> None:
     if not more["name"] and not more["flow_id"]:
-        raise click.UsageError("Name a flow: FLOW (a file or module), or --name or --id of a registered one")
+        raise click.UsageError("Missing argument 'FLOW': a file or module; or --name or --id of a registered flow")
     for name, message in _ONLY_HERE.items():
         if more[name]:
             raise click.UsageError(message)

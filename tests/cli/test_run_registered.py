@@ -149,7 +149,7 @@ def _names(server: Server, run_id: str) -> list[str]:
         (["-n", "talks", "--project", "other"], 66, "There is no flow 'talks' in project 'other'"),
         (["-i", "7"], 65, "--id 7: this is no id"),
         (["-i", "00000000-0000-4000-8000-000000000000"], 66, "There is no flow with the id"),
-        ([], 2, "Name a flow: FLOW"),
+        ([], 2, "Missing argument 'FLOW'"),
         (["flows.py", "-i", "7"], 2, "Name one flow"),
         (["flows.py", "--label", "x"], 2, "--label says which agent"),
         (["-n", "talks", "--resume"], 2, "--resume goes on with"),
