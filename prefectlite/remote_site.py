@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 
 from prefectlite.client.http import Client
-from prefectlite.client.news import DELAYS, ServerNews
+from prefectlite.client.run_news import DELAYS, RunNews
 from prefectlite.clock import Clock, process_clock
 from prefectlite.errors import ServerUnreachable
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
-from prefectlite.orchestrator.calls import BEAT, FLOW, FLOW_RUN, MAY_BEGIN, SCHEDULED_RUNS, Beat, Executor
+from prefectlite.orchestrator.calls import FLOW, FLOW_RUN, LEAVE, MAY_BEGIN, SCHEDULED_RUNS, Executor
 from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.persistence import read_at_last
 from prefectlite.orchestrator.protocols import RunReader
@@ -25,8 +25,6 @@ from prefectlite.results.store import result_store
 from prefectlite.settings import Settings
 from prefectlite.site import Listen, Site
 
-#: How many signs of life there are in the time in which nothing need be heard.
-BEATS = 4
 #: Larger results than this do not fit into a message. They lie under `result_store_url`, if there is one; else they stay in
 #: memory, and are computed again on resume.
 MOST_RESULT_BYTES = 4 * 1024 * 1024
@@ -43,7 +41,7 @@ class RemoteSite(Site):
         bus = Bus()
         self._client, self._executor = client, executor
         self._flows: dict[str, FlowRow] = {}  # what is registered does not change: a change is another version
-        self.news = ServerNews(client.url, bus)
+        self.news = RunNews(client, bus)
         reader = RemoteReader(client.ask)
         ports = RemoteOrchestrator(client.ask), RemoteRunLog(client.ask), reader
         results = result_store(settings) if settings.result_store_url else None
@@ -67,7 +65,7 @@ class RemoteSite(Site):
             self._flows[flow_id] = await self._client.ask(FLOW, flow_id)
         return self._flows[flow_id]
 
-    def following(self, flow_run_id: str) -> AbstractContextManager[None]:
+    def following(self, flow_run_id: str) -> AbstractAsyncContextManager[None]:
         """In this block the bus has the states of the run's task runs."""
         return self.news.following(flow_run_id)
 
@@ -75,19 +73,10 @@ class RemoteSite(Site):
         """Whether it is the turn of a run that is due."""
         return await self._client.ask(MAY_BEGIN, run_id)
 
-    async def beat(self) -> None:
-        """Tell the server that this executor is alive, again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(self.settings.agent_silence / BEATS)
-            try:
-                await self._client.ask(BEAT, Beat(self._executor))
-            except ServerUnreachable as error:
-                _logger.debug("the server does not know that this agent is alive: %s", error)
-
     async def leave(self) -> None:
         """Tell the server that this executor ends: others may take up at once what it leaves."""
         try:
-            await self._client.ask(BEAT, Beat(self._executor, is_last=True))
+            await self._client.ask(LEAVE, self._executor)
         except ServerUnreachable as error:
             _logger.warning("the server does not know that this agent ends: %s", error)
 
@@ -95,13 +84,13 @@ class RemoteSite(Site):
 class FollowedOrders(HeardOrders):
     """Orders for runs whose task runs the news tells of only when asked to."""
 
-    def __init__(self, bus: Bus, reader: RunReader, news: ServerNews) -> None:
+    def __init__(self, bus: Bus, reader: RunReader, news: RunNews) -> None:
         super().__init__(bus, reader)
         self._news = news
 
     async def resumed(self, flow_run_id: str, task_run_id: str) -> int:
         """Return, with the task run's version, when somebody has set a paused task run to go on."""
-        with self._news.following(flow_run_id):
+        async with self._news.following(flow_run_id):
             return await super().resumed(flow_run_id, task_run_id)
 
 
@@ -137,7 +126,6 @@ async def open_remote_site(
         try:
             async with site.at_work() as listen:
                 listen("listener for news", site.news.run)
-                listen("sign of life", site.beat)
                 yield site, listen
         finally:
             await site.leave()

@@ -20,7 +20,7 @@ from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
 from prefectlite.names import run_name
 from prefectlite.orchestrator import calls
-from prefectlite.orchestrator.calls import Beat, Executor
+from prefectlite.orchestrator.calls import Executor
 from prefectlite.orchestrator.company import Company, company_of
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
@@ -64,7 +64,7 @@ class Session(Site):
         self.answers.add(calls.FLOW, self.flow)
         self.answers.add(calls.FLOW_RUN, self.flow_run)
         self.answers.add(calls.SCHEDULED_RUNS, self._offer)
-        self.answers.add(calls.BEAT, self._note)
+        self.answers.add(calls.LEAVE, self._let_go)
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 
@@ -106,11 +106,8 @@ class Session(Site):
         await self.client.executors.beat(executor.id, executor.agent_id)
         return await self.scheduled_runs(executor.labels)
 
-    async def _note(self, beat: Beat) -> None:
-        if beat.is_last:
-            await self.client.executors.leave(beat.executor.id)
-        else:
-            await self.client.executors.beat(beat.executor.id, beat.executor.agent_id)
+    async def _let_go(self, executor: Executor) -> None:
+        await self.client.executors.leave(executor.id)
 
     @property
     def has_company(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prefectlite.clock import Clock
@@ -135,7 +135,7 @@ class Site(ABC):
         """End a run that is Cancelling, and whose executor is gone."""
         await self.host.execute(Graph(""), {}, run, {}, {}, RunOptions(), takeover_from=run.owner)
 
-    def following(self, flow_run_id: str) -> AbstractContextManager[None]:
+    def following(self, flow_run_id: str) -> AbstractAsyncContextManager[None]:
         """In this block the bus has the states of the run's task runs; where it has all of them, there is nothing to do."""
         return nullcontext()
 

@@ -62,6 +62,7 @@ FLOORS = [
         "session",
         "site",
         "hosting",
+        "migrate",
         "plain_calls",
         "secrets",
         "supervision",

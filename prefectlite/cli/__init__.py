@@ -17,14 +17,17 @@ from prefectlite.lazily import lazily
 from prefectlite.version import __version__
 
 if TYPE_CHECKING:
+    from click import shell_completion
+
     from prefectlite.cli import mistakes
 else:
-    mistakes = lazily("prefectlite.cli.mistakes")
+    mistakes, shell_completion = lazily("prefectlite.cli.mistakes"), lazily("click.shell_completion")
 
 # Command -> its module and its line in the help, here so that `--help` need not import the module.
 _COMMANDS = {
-    "run": ("prefectlite.cli.run", "Run a flow from a Python file or module, here and now."),
+    "run": ("prefectlite.cli.run", "Run a flow: of a Python file or module here and now, or a registered one."),
     "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
+    "cancel": ("prefectlite.cli.cancel", "Stop runs, wherever they are executed."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "logs": ("prefectlite.cli.logs", "Show the log of a run, or search in those of all runs."),
     "register": ("prefectlite.cli.register", "Register flows, so that a server runs them when asked or by schedule."),
@@ -35,9 +38,18 @@ _COMMANDS = {
     "kv": ("prefectlite.cli.kv", "The key-value store: list, get, set, delete."),
     "secrets": ("prefectlite.cli.secrets", "Secrets: list, set, delete, rotate the key."),
     "agent": ("prefectlite.cli.agent", "Execute a server's runs in a process of its own: agent local start."),
+    "migrate": ("prefectlite.cli.migrate", "Say what changes in code written for Prefect 1.x, and change its imports."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
+    "backend": ("prefectlite.cli.backend", "Say whom commands ask from now on: a server or the local database."),
+    "diagnostics": ("prefectlite.cli.diagnostics", "Show what to paste into a bug report."),
+    "completion": ("prefectlite.cli.completion", "Print a script by which your shell completes commands."),
     "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),
+}
+# Commands of Prefect 1.x that are listed nowhere: an alias, and those that only say what to do instead.
+_UNLISTED = {
+    "server": "prefectlite.cli.server",
+    **dict.fromkeys(("auth", "build", "execute", "heartbeat", "repl", "version"), "prefectlite.cli.former"),
 }
 #: Setting -> the option that overrides it, for messages.
 OPTIONS = {"database_url": "--database", "api_url": "--api", "host": "--host", "port": "--port"}
@@ -49,12 +61,22 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        name = _COMMANDS[cmd_name][0] if cmd_name in _COMMANDS else _UNLISTED.get(cmd_name)
+        if name is None:
             return None
         with _nothing_is_garbage():
-            module = importlib.import_module(_COMMANDS[cmd_name][0])
-        command: click.Command = module.command
-        return command
+            module = importlib.import_module(name)
+        several: dict[str, click.Command] = getattr(module, "COMMANDS", {})
+        return several[cmd_name] if several else module.command
+
+    # click's own looks into every command, whose modules it would import.
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[shell_completion.CompletionItem]:
+        found = [
+            shell_completion.CompletionItem(name, help=line)
+            for name, (_, line) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

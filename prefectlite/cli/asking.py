@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import click
 import msgspec
 
 from prefectlite.api.caller import Caller
-from prefectlite.api.requests import Request
+from prefectlite.api.requests import Answer, Request
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.options import DATABASE
 from prefectlite.client.http import Client
@@ -23,6 +24,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 execution: Any = lazily("prefectlite.api.execution")
 
 
+class Answers(NamedTuple):
+    """Whom a command talks to: `ask(query, **variables)` is awaited, `news(subscription, **variables)` is listened to."""
+
+    ask: Callable[..., Awaitable[dict[str, Any]]]
+    news: Callable[..., AsyncGenerator[dict[str, Any], None]]
+
+
 class Place(NamedTuple):
     """Who answers: the server at `settings.api_url`, or the database of `settings`."""
 
@@ -31,21 +39,65 @@ class Place(NamedTuple):
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data of the answer. Raises ApiError of a server, and the error itself of the local database."""
-        return asyncio.run(self._of_server(query, variables) if self.is_server else self._here(query, variables))
+        return asyncio.run(self._ask(query, variables))
 
-    async def _of_server(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        async with Client(self.settings.api_url) as client:
-            return await client.graphql(query, **variables)
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Answers]:
+        """Whom to ask several things, and to listen to. Raises as `ask` does."""
+        if self.is_server:
+            async with Client(self.settings.api_url) as client:
+                yield Answers(client.graphql, client.subscribe)
+            return
+        with alone():
+            async with open_session(self.settings) as session:
+                here = _Here(execution.Execution(session))
+                yield Answers(here.ask, here.news)
 
-    async def _here(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        async with open_session(self.settings) as session:
-            running = execution.Execution(session)
-            answer = await running.run(Request(query, variables, None), running.budget(), Caller())
-        content: dict[str, Any] = msgspec.json.decode(answer.body)
-        for error in content.get("errors", ()):
-            raise error_named(error["extensions"]["code"], error["message"])
-        data: dict[str, Any] = content["data"]
-        return data
+    async def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        async with self.open() as answers:
+            return await answers.ask(query, **variables)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """In this block an error that a task group has packed comes out as itself, if it is the only one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if error is group:
+            raise
+        raise error from error.__cause__
+
+
+class _Here:
+    """The local database, asked as a server is."""
+
+    def __init__(self, running: Any) -> None:
+        self._execution = running
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        answer = await self._execution.run(Request(query, variables, None), self._execution.budget(), Caller())
+        return _data(answer.body)
+
+    async def news(self, query: str, **variables: Any) -> AsyncGenerator[dict[str, Any], None]:
+        found = await self._execution.subscribe(Request(query, variables, None), self._execution.budget(), Caller())
+        if isinstance(found, Answer):
+            yield _data(found.body)
+            return
+        async with aclosing(found):
+            async for body in found:
+                yield _data(body)
+
+
+def _data(body: bytes) -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.json.decode(body)
+    for error in content.get("errors", ()):
+        raise error_named(error["extensions"]["code"], error["message"])
+    data: dict[str, Any] = content["data"]
+    return data
 
 
 def asking(function: F) -> F:

@@ -94,6 +94,30 @@ class PlainDisplay:
         self._console.print(f"{at:%H:%M:%S}  {text}", markup=False, soft_wrap=True)
 
 
+class QuietDisplay:
+    """The id of the run, and no more."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def showing(self, view: RunView) -> Iterator[None]:
+        self._console.print(view.run_id)
+        yield
+
+    def changed(self, view: RunView, change: Change) -> None:
+        """Nothing."""
+
+    def line(self, view: RunView, row: LogRow) -> None:
+        """Nothing."""
+
+    def end(self, view: RunView, state: State) -> None:
+        """Nothing: the exit code says it."""
+
+    def last_words(self) -> None:
+        """Nothing."""
+
+
 class LiveDisplay:
     """A table of the tasks that changes in place, with the log above it."""
 

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from prefectlite import hosting
-from prefectlite.cli.display import Display, LiveDisplay, PlainDisplay
+from prefectlite.cli.display import Display, LiveDisplay, PlainDisplay, QuietDisplay
 from prefectlite.cli.interrupts import interrupts
 from prefectlite.cli.output import patient_stdout
 from prefectlite.cli.run_view import RunView
@@ -41,18 +41,23 @@ class Begun(NamedTuple):
 Begin = Callable[[Session], Awaitable[Begun]]
 
 
-def execute(begin: Begin, settings: Settings, *, plain: bool) -> None:
-    """Execute the run that `begin` gives, and show it. Leaves with 1 if it does not succeed, with 130 if it is cancelled."""
+def execute(begin: Begin, settings: Settings, *, plain: bool, quiet: bool = False, with_log: bool = True) -> None:
+    """Execute the run that `begin` gives, and show it, its log too if that is wanted; or, `quiet`, its id only.
+
+    Leaves with 1 if it does not succeed, with 130 if it is cancelled.
+    """
     logging.getLogger("prefectlite").addHandler(_Aside(logging.WARNING))  # the display shows the log
     with patient_stdout():
         console = Console(highlight=False)
-        display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
-        state = asyncio.run(_executed(begin, settings, display))
+        display: Display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
+        if quiet:
+            display = QuietDisplay(console)
+        state = asyncio.run(_executed(begin, settings, display, with_log=with_log))
     if not state.is_successful():
         sys.exit(130 if state.name == "Cancelled" else 1)
 
 
-async def _executed(begin: Begin, settings: Settings, display: Display) -> State:
+async def _executed(begin: Begin, settings: Settings, display: Display, *, with_log: bool) -> State:
     host = hosting.join(settings)
     try:
         session = await host.session()
@@ -69,7 +74,8 @@ async def _executed(begin: Begin, settings: Settings, display: Display) -> State
         ):
             async with asyncio.TaskGroup() as group:
                 group.create_task(_follow(states, session, view, display))
-                group.create_task(_follow(lines, session, view, display))
+                if with_log:
+                    group.create_task(_follow(lines, session, view, display))
                 execution = host.submit(lambda s: s.execute(graph, flow, run, parameters, takeover_from=takeover_from))
                 state: State = await asyncio.wrap_future(execution)
                 states.finish()  # all its news has been published: the followers end when they have shown it

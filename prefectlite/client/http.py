@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from prefectlite.client import questions
+from prefectlite.client.news import subscription
 from prefectlite.error_codes import error_named
 from prefectlite.errors import ApiError, ServerUnreachable
 from prefectlite.orchestrator.calls import Call
@@ -73,6 +74,13 @@ class Client:
             raise ServerUnreachable(
                 f"{self.url} did not answer as a prefectlite server does (HTTP {response.status_code})"
             ) from error
+
+    def subscribe(self, query: str, **variables: Any) -> AsyncGenerator[dict[str, Any], None]:
+        """The data of each piece of news of a subscription, as it comes. Close it (`contextlib.aclosing`).
+
+        Raises ServerUnreachable when the server cannot be reached any more.
+        """
+        return subscription(f"{self.url}/graphql", query, variables, dict(self._http.headers))
 
     async def create_project(self, name: str, description: str | None = None) -> str:
         """The id of the new project."""

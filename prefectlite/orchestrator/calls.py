@@ -55,13 +55,6 @@ class Executor(msgspec.Struct, frozen=True):
     labels: list[str]
 
 
-class Beat(msgspec.Struct, frozen=True):
-    """An executor is alive; with `is_last` it ends in good order."""
-
-    executor: Executor
-    is_last: bool = False
-
-
 Verdicts = list[Accept | Replace | Wait | Refuse]
 Cached = list[tuple[StateRecord, ResultRecord | None]]
 
@@ -77,4 +70,5 @@ FLOW_RUN: Call[str, FlowRunRow] = Call("flow_run", str, FlowRunRow)
 FLOW: Call[str, FlowRow] = Call("flow", str, FlowRow)
 #: Whether a run that is due may begin now, as the schedule of its flow says about overlap.
 MAY_BEGIN: Call[str, bool] = Call("may_begin", str, bool)
-BEAT: Call[Beat, None] = Call("beat", Beat, None)
+#: An executor ends in good order.
+LEAVE: Call[Executor, None] = Call("leave", Executor, None)

@@ -52,6 +52,7 @@ class Agent:
         self._labels = frozenset(labels)
         site.processes = self._processes = RunProcesses(site)
         self._due: list[tuple[int, str]] = []
+        self._expected: set[tuple[int, str]] = set()  # the same
         self._changed = asyncio.Event()
         self._waiting: dict[str, str | None] = {}  # runs that cannot be begun now -> from whom they are to be taken
 
@@ -82,16 +83,19 @@ class Agent:
             self.turns.gone(event.flow_run_id)
 
     def _expect(self, run_id: str, due: int) -> None:
-        heapq.heappush(self._due, (due, run_id))
-        self._changed.set()
+        if (due, run_id) not in self._expected:
+            self._expected.add((due, run_id))
+            heapq.heappush(self._due, (due, run_id))
+            self._changed.set()
 
     async def _begin_due(self) -> None:
         clock = self._site.clock
         while True:
             self._changed.clear()
             while self._due and self._due[0][0] <= clock.micros():
-                _, run_id = heapq.heappop(self._due)
-                self._begin(self.execute(run_id))
+                found = heapq.heappop(self._due)
+                self._expected.discard(found)
+                self._begin(self.execute(found[1]))
             if not self._due:
                 await self._changed.wait()
                 continue

@@ -14,6 +14,9 @@ from prefectlite.settings import Settings
 from prefectlite.site import Site
 from prefectlite.supervision import restarting
 
+#: How often a server is asked, whatever its news, in the time in which nothing need be heard of an agent.
+LOOKS = 4
+
 
 class RemoteAgent:
     """Works for the server at `settings.api_url`, as the agent `name` with these labels."""
@@ -27,9 +30,9 @@ class RemoteAgent:
 
         What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
         """
-        async with open_remote_site(self._settings, self._name, self._labels) as (site, _):
+        async with open_remote_site(self._settings, self._name, self._labels) as (site, listen):
             agent = Agent(site, Catalog(), self._begin, lambda _: TurnsAtTheServer(site), self._labels)
-            site.news.missed = agent.look
+            listen("sign of life", lambda: self._look(agent))
             looking = asyncio.create_task(restarting("agent", agent.run))
             told(f"Agent {self._name} works for {self._settings.api_url}")
             try:
@@ -37,6 +40,12 @@ class RemoteAgent:
             finally:
                 looking.cancel()
                 await self._wind_down(site, at_once, told)
+
+    async def _look(self, agent: Agent) -> None:
+        """Ask now and then what there is to do, whatever news there is: so the server knows that the agent is alive."""
+        while True:
+            await asyncio.sleep(self._settings.agent_silence / LOOKS)
+            await agent.look()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = kept(asyncio.create_task(work))

@@ -124,14 +124,15 @@ class RunProcesses:
 
     async def _forward(self, process: _Process, run_id: str) -> None:
         """Let the process hear of its run, and kill it if it does not end as it should."""
-        with self._site.following(run_id), self._site.bus.subscribe(("flow_run", run_id)) as news:
-            async for event in news:
-                if not isinstance(event, StateChange):
-                    continue
-                process.line.tell(NEWS, event)
-                if event.kind == "flow_run" and (event.state.name == "Cancelling" or event.state.is_finished):
-                    await asyncio.sleep(self._site.settings.cancel_patience + GRACE)
-                    process.kill()
+        with self._site.bus.subscribe(("flow_run", run_id)) as news:
+            async with self._site.following(run_id):
+                async for event in news:
+                    if not isinstance(event, StateChange):
+                        continue
+                    process.line.tell(NEWS, event)
+                    if event.kind == "flow_run" and (event.state.name == "Cancelling" or event.state.is_finished):
+                        await asyncio.sleep(self._site.settings.cancel_patience + GRACE)
+                        process.kill()
 
     def _tell(self, run: FlowRunRow, process: _Process, *, again: bool) -> None:
         words = f"The process of this run {process.end_told}"

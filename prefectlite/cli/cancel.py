@@ -1,0 +1,49 @@
+"""`prefectlite cancel`: stop runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from prefectlite.cli.asking import asking, place
+from prefectlite.errors import BadRequest, NotFound
+from prefectlite.ids import is_id
+from prefectlite.shown import printable
+from prefectlite.states import FINISHED
+
+_FIND = """query ($where: flow_run_bool_exp) {
+  flow_run(where: $where, order_by: {created: desc}, limit: 4) { id name state } }"""
+_CANCEL = "mutation ($input: cancel_flow_run_input!) { cancel_flow_run(input: $input) { state } }"
+
+
+@click.command("cancel")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+@asking
+def command(runs: tuple[str, ...], database: str | None, api: str | None) -> None:
+    """Stop each RUN, an id or a name, wherever it is executed. Leaves with 1 if one of them had ended before."""
+    where = place(database, api)
+    too_late = False
+    for text in runs:
+        run = _run(where.ask(_FIND, where={"id" if is_id(text) else "name": {"_eq": text}})["flow_run"], text)
+        name = printable(run["name"])
+        if run["state"] in FINISHED:
+            click.echo(f"{name} has ended as {run['state']}", err=True)
+            too_late = True
+            continue
+        state = where.ask(_CANCEL, input={"flow_run_id": run["id"]})["cancel_flow_run"]["state"]
+        click.echo(f"{name}: {state}")
+    if too_late:
+        sys.exit(1)
+
+
+def _run(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
+    """The one that can still be cancelled, if only one can."""
+    if not found:
+        raise NotFound(f"There is no flow run {text!r}")
+    going = [run for run in found if run["state"] not in FINISHED]
+    if len(going) > 1:
+        ids = ", ".join(run["id"] for run in going)
+        raise BadRequest(f"Several flow runs are called {text!r}: give the id of one, such as {ids}")
+    return (going or found)[0]
