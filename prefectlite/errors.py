@@ -250,6 +250,14 @@ class BadRequest(PrefectliteError, ValueError):
     exit_code = 65
 
 
+class DeliveryError(PrefectliteError):
+    """A message could not be delivered; it may be another time."""
+
+
+class DeliveryRefused(DeliveryError):
+    """A message is not delivered, however often it is tried: its target is not allowed, or cannot be used."""
+
+
 class TransitionRefused(PrefectliteError):
     """The orchestrator refused a change of state."""
 

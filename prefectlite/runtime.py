@@ -20,6 +20,7 @@ from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.heartbeats import Heartbeats
+from prefectlite.services.notifier import Notifier
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.services.retention import Retention
 from prefectlite.services.scheduler import Scheduler
@@ -157,6 +158,7 @@ class Runtime:
             "scheduler": scheduler.run,
             "watch over heartbeats": Heartbeats(session).run,
             "retention": Retention(session).run,
+            "notifier": Notifier(session).run,
         }
         async with asyncio.TaskGroup() as group:
             for name, service in services.items():

@@ -48,6 +48,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     allowed_hosts: tuple[str, ...] = ()  # names, beyond those of this machine, under which the API may be asked for
     api_url: str = ""  # a running server to register with; empty: the local database
+    late_after_seconds: _SomeSeconds = 15.0  # a run that has not begun so long after it was due is late
+    hook_allow_private: bool = False  # whether cloud hooks may post to private addresses, and without TLS
+    smtp_url: str = ""  # what sends the e-mail of cloud hooks: smtp://user:password@host:587, or smtps://…
+    mail_from: str = ""  # in whose name; empty: prefectlite at that host
     grace_period: _Seconds = 10.0  # how long `serve` lets runs go on after it was asked to stop
 
     max_coroutines: _Positive = 10_000  # async tasks of one run that may be executing at once

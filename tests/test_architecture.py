@@ -35,7 +35,7 @@ FLOORS = [
         "workload",
     },
     {"language", "triggers", "cache_validators", "rules", "live", "result", "serializers", "pickles", "schedules"},
-    {"repository", "results", "storage"},
+    {"repository", "results", "storage", "notifications"},
     {"orchestrator", "client"},
     {"engine", "executors"},
     {

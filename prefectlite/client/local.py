@@ -11,6 +11,7 @@ from prefectlite.client.agents import Agents
 from prefectlite.client.artifacts import Artifacts
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
+from prefectlite.client.hooks import CloudHooks
 from prefectlite.client.key_values import KeyValues
 from prefectlite.client.schedules import Schedules
 from prefectlite.client.secrets import Secrets
@@ -41,6 +42,7 @@ class LocalClient:
         self.artifacts = Artifacts(database, clock)
         self.key_values = KeyValues(database, clock)
         self.secrets = Secrets(database, clock, keys)
+        self.hooks = CloudHooks(database, clock, keys)
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)
