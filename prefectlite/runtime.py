@@ -20,6 +20,7 @@ from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.heartbeats import Heartbeats
+from prefectlite.services.late_runs import LateRuns
 from prefectlite.services.notifier import Notifier
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.services.retention import Retention
@@ -159,6 +160,7 @@ class Runtime:
             "watch over heartbeats": Heartbeats(session).run,
             "retention": Retention(session).run,
             "notifier": Notifier(session).run,
+            "watch over late runs": LateRuns(session).run,
         }
         async with asyncio.TaskGroup() as group:
             for name, service in services.items():
