@@ -18,6 +18,7 @@ from prefectlite.errors import AlreadyServed, FlowError
 from prefectlite.flow import Flow
 from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
+from prefectlite.services.automations import AutomationService
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.heartbeats import Heartbeats
 from prefectlite.services.late_runs import LateRuns
@@ -160,6 +161,7 @@ class Runtime:
             "watch over heartbeats": Heartbeats(session).run,
             "retention": Retention(session).run,
             "notifier": Notifier(session).run,
+            "automations": AutomationService(session).run,
             "watch over late runs": LateRuns(session).run,
         }
         async with asyncio.TaskGroup() as group:

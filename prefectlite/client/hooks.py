@@ -37,6 +37,8 @@ class CloudHooks:
 
     def __init__(self, database: Database, clock: Clock, keys: SecretKeys) -> None:
         self._database, self._clock, self._keys = database, clock, keys
+        #: Set when something is to be delivered that is not in the history, for who delivers.
+        self.has_sent = asyncio.Event()
 
     async def create(
         self,
@@ -97,6 +99,19 @@ class CloudHooks:
 
         await self._database.write(work)
         return await self.attempt(courier, delivery, test=state)
+
+    async def send(self, delivery: Delivery) -> None:
+        """Have something delivered, unless it is known already. Raises DeliveryRefused if the hook is switched off."""
+        _, _, is_active = await hooks.target(self._database, delivery.cloud_hook_id)
+        if not is_active:
+            raise DeliveryRefused("The hook is switched off")
+        now = self._clock.micros()
+
+        async def work(tx: Transaction) -> None:
+            await hooks.add_delivery(tx, delivery, now, now)
+
+        await self._database.write(work)
+        self.has_sent.set()
 
     async def attempt(self, courier: Courier, delivery: Delivery, *, test: str | None = None) -> str | None:
         """Try to deliver something, and write down what came of it: None, or why it was not delivered.

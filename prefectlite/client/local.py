@@ -9,6 +9,7 @@ from typing import Any
 from prefectlite.client import restarts
 from prefectlite.client.agents import Agents
 from prefectlite.client.artifacts import Artifacts
+from prefectlite.client.automations import Automations
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
 from prefectlite.client.hooks import CloudHooks
@@ -38,11 +39,10 @@ class LocalClient:
 
     def __init__(self, database: Database, orchestrator: Orchestrator, clock: Clock, keys: SecretKeys) -> None:
         self._database, self._orchestrator, self._clock = database, orchestrator, clock
-        self.agents = Agents(database, clock)
-        self.artifacts = Artifacts(database, clock)
+        self.agents, self.artifacts = Agents(database, clock), Artifacts(database, clock)
         self.key_values = KeyValues(database, clock)
         self.secrets = Secrets(database, clock, keys)
-        self.hooks = CloudHooks(database, clock, keys)
+        self.hooks, self.automations = CloudHooks(database, clock, keys), Automations(database, clock)
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)

@@ -38,6 +38,7 @@ class Notifier:
         with self._session.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._work(group))
+                group.create_task(self._hear_of_more())
                 async for _ in subscription:
                     self._alarm.ring()
 
@@ -47,6 +48,13 @@ class Notifier:
             await self.read()
             await self._begin_due(group)
             await self._alarm.wait()
+
+    async def _hear_of_more(self) -> None:
+        sent = self._session.client.hooks.has_sent
+        while True:
+            await sent.wait()
+            sent.clear()
+            self._alarm.ring()
 
     async def read(self) -> None:
         """Have all that is new in the history delivered to the hooks that want it."""

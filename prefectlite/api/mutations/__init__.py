@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefectlite.api.mutations import (
     agents,
     artifacts,
+    automations,
     flows,
     groups,
     hooks,
@@ -22,6 +23,7 @@ _FIELDS = {
     **flows.FIELDS,
     **groups.FIELDS,
     **hooks.FIELDS,
+    **automations.FIELDS,
     **runs.FIELDS,
     **states.FIELDS,
     **schedules.FIELDS,
