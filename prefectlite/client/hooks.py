@@ -37,8 +37,8 @@ class CloudHooks:
 
     def __init__(self, database: Database, clock: Clock, keys: SecretKeys) -> None:
         self._database, self._clock, self._keys = database, clock, keys
-        #: Set when something is to be delivered that is not in the history, for who delivers.
-        self.has_sent = asyncio.Event()
+        #: Set when hooks were changed here, or there is more to be delivered than what is in the history, for who delivers.
+        self.has_changed = asyncio.Event()
 
     async def create(
         self,
@@ -64,6 +64,7 @@ class CloudHooks:
             await hooks.create(tx, (hook_id, group, name, kind, *texts, sealed, self._clock.micros()))
 
         await self._database.write(work, durable=True)
+        self.has_changed.set()
         return hook_id
 
     async def set_active(self, hook_id: str, *, is_active: bool) -> None:
@@ -73,6 +74,7 @@ class CloudHooks:
             await hooks.set_active(tx, hook_id, self._clock.micros(), is_active=is_active)
 
         await self._database.write(work, durable=True)
+        self.has_changed.set()
 
     async def delete(self, hook_id: str) -> None:
         """Delete a hook. Raises NotFound, and BadRequest if an automation notifies it."""
@@ -111,7 +113,7 @@ class CloudHooks:
             await hooks.add_delivery(tx, delivery, now, now)
 
         await self._database.write(work)
-        self.has_sent.set()
+        self.has_changed.set()
 
     async def attempt(self, courier: Courier, delivery: Delivery, *, test: str | None = None) -> str | None:
         """Try to deliver something, and write down what came of it: None, or why it was not delivered.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused
 
@@ -53,8 +53,7 @@ async def send(letter: Letter, *, smtp_url: str, sender: str) -> None:
 
 
 def _send(letter: Letter, smtp_url: str, sender: str) -> None:
-    url = urlsplit(smtp_url)
-    host = url.hostname or ""
+    url, host, port = _server(smtp_url)
     message = EmailMessage()
     message["From"] = sender or f"prefectlite@{host}"
     message["To"] = ", ".join(letter.recipients)
@@ -65,15 +64,26 @@ def _send(letter: Letter, smtp_url: str, sender: str) -> None:
     try:
         if url.scheme == "smtps":
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                host, url.port or 465, timeout=TIMEOUT, context=ssl.create_default_context()
+                host, port or 465, timeout=TIMEOUT, context=ssl.create_default_context()
             )
         else:
-            connection = smtplib.SMTP(host, url.port or 587, timeout=TIMEOUT)
+            connection = smtplib.SMTP(host, port or 587, timeout=TIMEOUT)
         with connection:
             _introduce(connection, host, unquote(url.username or ""), unquote(url.password or ""), url.scheme)
             connection.send_message(message)
     except (smtplib.SMTPException, OSError) as error:
         raise DeliveryError(f"The mail server {host} did not take it: {_told(error)}") from None
+
+
+def _server(smtp_url: str) -> tuple[SplitResult, str, int | None]:
+    try:
+        url = urlsplit(smtp_url)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.scheme not in ("smtp", "smtps"):
+        raise DeliveryRefused("The setting smtp_url is not like smtp://host:587 or smtps://host:465")
+    return url, host, port
 
 
 def _introduce(connection: smtplib.SMTP, host: str, user: str, password: str, scheme: str) -> None:

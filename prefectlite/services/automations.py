@@ -16,7 +16,7 @@ from prefectlite.repository import automations, history
 from prefectlite.repository.automations import EXECUTING, WAITING, Automation, Firing
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.hooks import Delivery, delivery_id
-from prefectlite.services.alarm import Alarm
+from prefectlite.services.alarm import BY_AND_BY, SOON, Alarm
 from prefectlite.session import Session
 
 #: How many runs may follow from each other: an automation may run the flow whose runs it watches.
@@ -51,21 +51,23 @@ class AutomationService:
                 async for event in subscription:
                     self._hear(event)
                     if subscription.take_lagged():
-                        self._alarm.moment = self._session.clock.micros()
+                        self._alarm.earlier(self._session.clock.micros())
 
-    async def look(self) -> None:
-        """Do what is to be done now, and set the alarm for what is to be done next."""
+    async def look(self) -> bool:
+        """Do what is to be done now, and set the alarm for what is next; whether there are automations of states."""
         found = await automations.active(self._session.database)
-        await self._read([one for one in found if one.event == "STATE"])
+        of_states = [one for one in found if one.event == "STATE"]
+        await self._read(of_states)
         timed = [one for one in found if one.event != "STATE"]
         if timed != self._timed or self._is_time():
             self._timed = timed
             await self._watch()
         await self._act()
+        return bool(of_states)
 
     def _hear(self, event: Event) -> None:
         """What is new may have to be dealt with at a time before the one that is waited for."""
-        self._alarm.ring()
+        self._alarm.hear()
         if not isinstance(event, StateChange):
             return
         for one in self._timed:
@@ -77,8 +79,7 @@ class AutomationService:
     async def _work(self) -> None:
         await self._session.database.write(self._forget)
         while True:
-            await self.look()
-            await self._alarm.wait()
+            await self._alarm.wait(SOON if await self.look() else BY_AND_BY)
 
     async def _forget(self, tx: Transaction) -> None:
         await automations.forget(tx, to_micros(self._session.clock.now() - _KEPT))

@@ -12,7 +12,7 @@ from prefectlite.repository import history, hooks
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.history import Entered
 from prefectlite.repository.hooks import Delivery, Hook
-from prefectlite.services.alarm import Alarm
+from prefectlite.services.alarm import BY_AND_BY, SOON, Alarm
 from prefectlite.session import Session
 
 #: Deliveries at once, and to one hook.
@@ -38,26 +38,26 @@ class Notifier:
         with self._session.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._work(group))
-                group.create_task(self._hear_of_more())
+                group.create_task(self._hear_changes())
                 async for _ in subscription:
-                    self._alarm.ring()
+                    self._alarm.hear()
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
         self._under_way.clear()
         while True:
-            await self.read()
+            has_hooks = await self.read()
             await self._begin_due(group)
-            await self._alarm.wait()
+            await self._alarm.wait(SOON if has_hooks else BY_AND_BY)
 
-    async def _hear_of_more(self) -> None:
-        sent = self._session.client.hooks.has_sent
+    async def _hear_changes(self) -> None:
+        changed = self._session.client.hooks.has_changed
         while True:
-            await sent.wait()
-            sent.clear()
+            await changed.wait()
+            changed.clear()
             self._alarm.ring()
 
-    async def read(self) -> None:
-        """Have all that is new in the history delivered to the hooks that want it."""
+    async def read(self) -> bool:
+        """Have all that is new in the history delivered to the hooks that want it; whether there are any."""
         database = self._session.database
         while listening := await hooks.listening(database):
             kept = await history.place(database, _READER)
@@ -70,7 +70,8 @@ class Notifier:
             if found:
                 self._read_up_to = found[-1].seq
             if len(found) < history.AT_ONCE:
-                return
+                return True
+        return False
 
     async def _keep(self, wanted: list[tuple[Hook, Entered]], seq: int) -> None:
         now = self._session.clock.micros()

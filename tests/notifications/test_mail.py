@@ -46,6 +46,12 @@ async def test_without_a_server() -> None:
         await send(LETTER, smtp_url="", sender="")
 
 
+@pytest.mark.parametrize("url", ["mail.example", "http://a.example", "smtp://", "smtp://a:x", "smtp://[", "smtp://a:99999"])
+async def test_what_is_no_server(url: str) -> None:
+    with pytest.raises(DeliveryRefused, match=r"^The setting smtp_url is not like smtp://host:587"):
+        await send(LETTER, smtp_url=url, sender="")
+
+
 async def test_recipients() -> None:
     assert checked_recipients("a@b.example, c@d.example") == checked_recipients(["a@b.example", "c@d.example"])
 

@@ -323,3 +323,26 @@ async def test_what_is_not_there(runtime: Runtime) -> None:
         await automation(runtime, "STATE", "NOTIFY", states=["RUNNING"], cloud_hook_id=NOBODY)
     with pytest.raises(NotFound, match=r"^Flow group"):
         await automation(runtime, "STATE", "CANCEL", states=["RUNNING"], flow_group_id=NOBODY)
+
+
+async def test_all_services_of_a_runtime_together(database_url: str) -> None:
+    """A run fails; an automation runs the flow that mends things; a hook is told of both."""
+
+    @task
+    def broken() -> None:
+        raise ValueError("canary")
+
+    with Flow("breaks") as breaks:
+        broken()
+    settings = Settings(database_url=database_url, hook_allow_private=True)
+    async with Receiver().open() as receiver, Runtime([breaks, flow("mends")], settings=settings) as runtime:
+        courier, client = Courier(settings), runtime.session.client
+        mends = await group(runtime, "mends")
+        await client.hooks.create(courier, "WEBHOOK", ["FINISHED"], {"url": receiver.url})
+        await automation(runtime, "STATE", "RUN_FLOW", states=["FAILED"], target_flow_group_id=mends)
+        await run_of(runtime, name="breaks")
+        await receiver.has(2)
+    assert {(event["flow"]["name"], event["state"]["state"]) for event in receiver.events} == {
+        ("breaks", "Failed"),
+        ("mends", "Success"),
+    }
