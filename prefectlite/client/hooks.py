@@ -6,20 +6,27 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from prefectlite.clock import Clock, from_micros
 from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused, NotFound, SecretUnreadable
 from prefectlite.ids import new_id
-from prefectlite.notifications.courier import Courier, shown
-from prefectlite.notifications.notice import Notice
+from prefectlite.lazily import lazily
 from prefectlite.repository import history, hooks
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.hooks import Delivery
 from prefectlite.repository.secret_keys import SecretKeys
 from prefectlite.states import BY_NAME, FINISHED
+
+if TYPE_CHECKING:
+    from prefectlite.notifications import courier as couriers
+    from prefectlite.notifications import notice as notices
+    from prefectlite.notifications.courier import Courier
+    from prefectlite.notifications.notice import Notice
+else:  # most processes have no hooks
+    couriers, notices = lazily("prefectlite.notifications.courier"), lazily("prefectlite.notifications.notice")
 
 #: Seconds after each failed attempt until the next one; after the last of them it is given up.
 DELAYS = (10, 60, 300, 1800, 7200)
@@ -60,7 +67,7 @@ class CloudHooks:
 
         async def work(tx: Transaction) -> None:
             group = None if version_group_id is None else await hooks.group_named(tx, version_group_id)
-            texts = (_json(wanted), _json(shown(kind, checked)))
+            texts = (_json(wanted), _json(couriers.shown(kind, checked)))
             await hooks.create(tx, (hook_id, group, name, kind, *texts, sealed, self._clock.micros()))
 
         await self._database.write(work, durable=True)
@@ -171,7 +178,7 @@ class CloudHooks:
             told = found
         else:
             raise NotFound(f"Flow run {delivery.flow_run_id} not found")
-        return Notice(
+        return notices.Notice(
             delivery.id, now, told.flow_run, told.state, told.flow, history.tenant(), reason, is_test=test is not None
         )
 

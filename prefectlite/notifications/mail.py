@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import smtplib
-import ssl
 from collections.abc import Sequence
-from email.message import EmailMessage
-from email.utils import formatdate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused
+from prefectlite.lazily import lazily
+
+if TYPE_CHECKING:
+    import email.message as messages
+    import email.utils as dates
+    import smtplib
+    import ssl
+else:  # 30 ms that only those pay who send e-mail
+    messages, dates, smtplib, ssl = map(lazily, ("email.message", "email.utils", "smtplib", "ssl"))
 
 #: Seconds that the server may take for each thing it is told.
 TIMEOUT = 10.0
@@ -54,11 +59,11 @@ async def send(letter: Letter, *, smtp_url: str, sender: str) -> None:
 
 def _send(letter: Letter, smtp_url: str, sender: str) -> None:
     url, host, port = _server(smtp_url)
-    message = EmailMessage()
+    message = messages.EmailMessage()
     message["From"] = sender or f"prefectlite@{host}"
     message["To"] = ", ".join(letter.recipients)
     message["Subject"] = " ".join(letter.subject.split())  # a name with a line break must not add a header
-    message["Date"] = formatdate()
+    message["Date"] = dates.formatdate()
     message["Message-ID"] = f"<{letter.delivery_id}@prefectlite.invalid>"  # by which a second copy is known
     message.set_content(letter.text)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from prefectlite.notifications.addresses import Resolve, checked_addresses, reso
 from prefectlite.version import __version__
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 else:
     httpx = lazily("httpx")  # 70 ms that only those pay who send something
