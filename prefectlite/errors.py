@@ -251,6 +251,14 @@ class BadRequest(PrefectliteError, ValueError):
     exit_code = 65
 
 
+class DeliveryError(PrefectliteError):
+    """A message could not be delivered; it may be another time."""
+
+
+class DeliveryRefused(DeliveryError):
+    """A message is not delivered, however often it is tried: its target is not allowed, or cannot be used."""
+
+
 class TransitionRefused(PrefectliteError):
     """The orchestrator refused a change of state."""
 
@@ -286,10 +294,8 @@ class ApiError(PrefectliteError):
     exit_code = 69
 
 
-class ServerUnreachable(StoreUnavailable, ApiError):
+class ServerUnreachable(ApiError, StoreUnavailable):
     """The server that has the record cannot be reached, or gives no answer of its own."""
-
-    code = "API"
 
 
 class UnsupportedLoop(PrefectliteError, RuntimeError):

@@ -20,8 +20,11 @@ from prefectlite.flow import Flow
 from prefectlite.orchestrator.calls import MAY_BEGIN
 from prefectlite.registration import register_in, source_of
 from prefectlite.services.agent import Agent
+from prefectlite.services.automations import AutomationService
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.heartbeats import Heartbeats
+from prefectlite.services.late_runs import LateRuns
+from prefectlite.services.notifier import Notifier
 from prefectlite.services.overlap import Overlap
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.services.retention import Retention
@@ -162,6 +165,9 @@ class Runtime:
             "scheduler": scheduler.run,
             "watch over heartbeats": Heartbeats(session).run,
             "retention": Retention(session).run,
+            "notifier": Notifier(session).run,
+            "automations": AutomationService(session).run,
+            "watch over late runs": LateRuns(session).run,
         }
         async with asyncio.TaskGroup() as group:
             for name, service in services.items():

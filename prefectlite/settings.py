@@ -51,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent_labels: tuple[str, ...] = ()  # of this process's own agent, which takes runs that have some of them, and no others
     agent_silence: _SomeSeconds = 20.0  # an agent elsewhere of which nothing is heard for so long is gone
     isolate: Literal["no", "process"] = "no"  # whether each run that an agent begins has a process of its own
+    late_after_seconds: _SomeSeconds = 15.0  # a run that has not begun so long after it was due is late
+    hook_allow_private: bool = False  # whether cloud hooks may post to private addresses, and without TLS
+    smtp_url: str = ""  # what sends the e-mail of cloud hooks: smtp://user:password@host:587, or smtps://…
+    mail_from: str = ""  # in whose name; empty: prefectlite at that host
     grace_period: _Seconds = 10.0  # how long `serve` lets runs go on after it was asked to stop
 
     max_coroutines: _Positive = 10_000  # async tasks of one run that may be executing at once

@@ -47,7 +47,7 @@ FLOORS = [
         "pickles",
         "schedules",
     },
-    {"repository", "results", "storage"},
+    {"repository", "results", "storage", "notifications"},
     {"orchestrator", "client"},
     {"engine", "executors"},
     {

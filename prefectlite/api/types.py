@@ -40,6 +40,9 @@ NULLABLE: dict[str, frozenset[str]] = {
     "key_value": frozenset(),
     "concurrency_limit": frozenset(),
     "cloud_hook": frozenset({"flow_group_id", "name"}),
+    "hook_delivery": frozenset({"flow_run_id", "seq", "automation_id", "last_error", "next_attempt"}),
+    "automation": frozenset({"flow_group_id", "seconds", "cloud_hook_id", "target_flow_group_id"}),
+    "automation_firing": frozenset({"flow_run_id", "seq", "message"}),
 }
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from prefectlite.client import restarts
 from prefectlite.client.agents import Agents
 from prefectlite.client.artifacts import Artifacts
+from prefectlite.client.automations import Automations
 from prefectlite.client.executors import Executors
 from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
+from prefectlite.client.hooks import CloudHooks
 from prefectlite.client.key_values import KeyValues
 from prefectlite.client.new_runs import NewRuns
 from prefectlite.client.schedules import Schedules
@@ -40,6 +42,7 @@ class LocalClient(NewRuns):
         self.executors = Executors(database, clock)
         self.key_values = KeyValues(database, clock)
         self.secrets = Secrets(database, clock, keys)
+        self.hooks, self.automations = CloudHooks(database, clock, keys), Automations(database, clock)
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)

@@ -8,7 +8,7 @@ from typing import Any
 from prefectlite.client.key_values import as_text, checked_name
 from prefectlite.clock import Clock
 from prefectlite.errors import BadRequest, SecretNotFound
-from prefectlite.repository import secrets
+from prefectlite.repository import hooks, secrets
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.secret_keys import SecretKeys
 
@@ -52,11 +52,12 @@ class Secrets:
         return [name for name, _ in await secrets.all_sealed(self._database)]
 
     async def rotate(self) -> int:
-        """How many secrets are encrypted with a new key now.
+        """How many secrets are encrypted with a new key now; what hooks keep is, too.
 
         Raises SecretUnreadable, before anything has changed, for one that cannot be decrypted.
         """
-        found = await secrets.all_sealed(self._database)
+        own = await secrets.all_sealed(self._database)
+        found = [*own, *await hooks.all_sealed(self._database)]
         values = await asyncio.to_thread(lambda: [self._keys.opened(name, sealed) for name, sealed in found])
         await asyncio.to_thread(self._keys.rotate)  # before the database: whatever happens, no secret is without its key
         sealing = zip(found, values, strict=True)
@@ -65,7 +66,8 @@ class Secrets:
         )
 
         async def work(tx: Transaction) -> None:
-            await secrets.reseal(tx, changes)
+            await secrets.reseal(tx, changes[: len(own)])
+            await hooks.reseal(tx, changes[len(own) :])
 
         await self._database.write(work, durable=True)
-        return len(changes)
+        return len(own)

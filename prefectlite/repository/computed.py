@@ -37,6 +37,8 @@ def needed(table: Table, column: str) -> tuple[str, ...]:
         return _STATE_OF_HISTORY if "message" in table.columns else _STATE_OF_RUN
     if column == "version_group_id":
         return ("flow_group_id",)
+    if column == "is_late":
+        return ("late_version", "version")
     renamed = _RENAMED.get((table.name, column))
     return (renamed,) if renamed else ()
 
@@ -50,6 +52,8 @@ def value(dialect: Dialect, table: Table, column: str, alias: str) -> str:
         return sources[0]
     if column == "version_group_id":
         return f"(SELECT name FROM flow_group WHERE id = {sources[0]})"
+    if column == "is_late":
+        return f"(CASE WHEN {sources[0]} = {sources[1]} THEN 1 ELSE 0 END)"
     # With a type: PostgreSQL guesses none where it is compared, and takes no bare constant for an order.
     if column in _CONSTANT:
         return f"CAST('{_CONSTANT[column]}' AS text)"

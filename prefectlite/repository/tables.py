@@ -1,11 +1,12 @@
 """What can be read: the tables, their columns and how they hang together.
 
 One description serves the query compiler, the GraphQL types and the tests. Columns that only the engine reads
-(`owner`, `lease_epoch`, `digest`) are not here.
+(`owner`, `lease_epoch`, `digest`, `late_version`) are not here.
 """
 
 from __future__ import annotations
 
+from prefectlite.repository.hook_tables import HOOK_TABLES
 from prefectlite.repository.table import Kind, Table, many, one
 
 _STAMPS = {"created": Kind.TIME, "updated": Kind.TIME}
@@ -178,9 +179,11 @@ _ALL = [
             "task_runs": many("task_run", "flow_run_id"),
             "states": many("flow_run_state", "flow_run_id"),
             "logs": many("log", "flow_run_id"),
+            "hook_deliveries": many("hook_delivery", "flow_run_id"),
+            "automation_firings": many("automation_firing", "flow_run_id"),
             **_TENANT,
         },
-        computed=_AS_CLIENTS_SAY,
+        computed={"is_late": Kind.BOOL, **_AS_CLIENTS_SAY},
     ),
     Table(
         "task_run",
@@ -263,21 +266,7 @@ _ALL = [
     ),
     Table("key_value", {"id": Kind.ID, "key": Kind.TEXT, "value": Kind.JSON, **_STAMPS}, {}),
     Table("concurrency_limit", {"id": Kind.ID, "kind": Kind.TEXT, "name": Kind.TEXT, "slots": Kind.INT, **_STAMPS}, {}),
-    Table(
-        "cloud_hook",
-        {
-            "id": Kind.ID,
-            "flow_group_id": Kind.ID,
-            "name": Kind.TEXT,
-            "type": Kind.TEXT,
-            "states": Kind.JSON,
-            "config": Kind.JSON,
-            "active": Kind.BOOL,
-            **_STAMPS,
-        },
-        {"flow_group": one("flow_group", "flow_group_id")},
-        computed={"version_group_id": Kind.TEXT, **_OF_TENANT},
-    ),
+    *HOOK_TABLES,
 ]
 
 #: Every table that queries can read, by name.

@@ -29,7 +29,7 @@ from prefectlite.states import Failed
 #: How often a run is begun again whose process died.
 MOST_TIMES = 3
 #: Lines of what a process wrote to standard error at last, which go into the run's log if it died.
-LAST_LINES = 40
+LAST_LINES = 200
 #: Seconds that a process gets to end after its run was cancelled, besides the patience that it has with its tasks.
 GRACE = 5.0
 _BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from prefectlite.services.run_process import main; main(int(sys.argv[1]))"

@@ -191,11 +191,34 @@ def rows() -> Rows:
             "type": "WEBHOOK",
             "states": '["FAILED"]',
             "config": "{}",
+            "sealed": "",
+            "since": 0,
             "active": n,
             **stamps,
         }
         for n in range(2)
     ]
+    automations = [
+        {
+            "id": uid(660),
+            "name": "tell",
+            "flow_group_id": None,
+            "event": "STATE",
+            "states": '["FAILED"]',
+            "action": "NOTIFY",
+            "seconds": None,
+            "cloud_hook_id": uid(650),
+            "target_flow_group_id": None,
+            "parameters": "{}",
+            "is_active": 1,
+            "since": 0,
+            **stamps,
+        }
+    ]
+    told = {"automation_id": uid(660), "flow_run_id": uid(200), "seq": None, **stamps}
+    firings = [{"id": uid(670), "status": "Done", "message": None, **told}]
+    tries = {"attempts": 1, "last_error": "no", "next_attempt": DAY}
+    deliveries = [{"id": uid(680), "cloud_hook_id": uid(650), "status": "Pending", **tries, **told}]
     return {
         "project": projects,
         "flow_group": groups,
@@ -210,6 +233,9 @@ def rows() -> Rows:
         "key_value": [{"id": uid(630), "key": "a/b", "value": "[1]", **stamps}],
         "concurrency_limit": limits,
         "cloud_hook": hooks,
+        "automation": automations,
+        "automation_firing": firings,
+        "hook_delivery": deliveries,
     }
 
 

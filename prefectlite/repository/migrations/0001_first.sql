@@ -10,6 +10,9 @@ CREATE TABLE counter (
 INSERT INTO counter (name, value) VALUES ('seq', 0);
 -- Up to which line of the logs the index of words is filled.
 INSERT INTO counter (name, value) VALUES ('log_words', 0);
+-- Up to which state of a flow run hooks and automations have been told.
+INSERT INTO counter (name, value) VALUES ('hooks', 0);
+INSERT INTO counter (name, value) VALUES ('automations', 0);
 
 -- There is one of them; clients of Prefect's server name it in what they ask.
 CREATE TABLE tenant (
@@ -177,6 +180,7 @@ CREATE TABLE flow_run (
     lease_epoch INTEGER NOT NULL DEFAULT 0,
     heartbeat $time, -- of a run that another runtime executes
     times_resurrected INTEGER NOT NULL DEFAULT 0,
+    late_version INTEGER, -- at which it was found late: it is for as long as it has that version
     created $time NOT NULL,
     updated $time NOT NULL,
     UNIQUE (idempotency_key, flow_id)
@@ -308,7 +312,8 @@ CREATE TABLE concurrency_limit (
     UNIQUE (kind, name)
 );
 
--- What is to happen when a run of the group, or any, enters one of these states.
+-- Who is told when a run of the group, or any, enters one of these states. `config` is what may be shown of it; all of it is
+-- in `sealed`, encrypted as secrets are. States with a `seq` up to `since` were there before the hook was.
 CREATE TABLE cloud_hook (
     id $id PRIMARY KEY,
     flow_group_id $id REFERENCES flow_group (id) ON DELETE CASCADE,
@@ -316,9 +321,72 @@ CREATE TABLE cloud_hook (
     type TEXT NOT NULL,
     states $json NOT NULL,
     config $json NOT NULL,
+    sealed TEXT NOT NULL,
     active INTEGER NOT NULL,
+    since $big NOT NULL,
     created $time NOT NULL,
     updated $time NOT NULL
 );
 
 CREATE INDEX cloud_hook_by_group ON cloud_hook (flow_group_id);
+
+-- What happens to runs of the group, or any, because of what happens to them: `event` is 'STATE' (one of `states` is
+-- entered), 'LATE' (not begun so many `seconds` after it was due) or 'RUNNING' (not ended so many seconds after it began);
+-- `action` is 'NOTIFY' (the hook), 'RUN_FLOW' (of the target group, with `parameters`), 'CANCEL' or 'PAUSE_SCHEDULE'.
+CREATE TABLE automation (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    flow_group_id $id REFERENCES flow_group (id) ON DELETE CASCADE,
+    event TEXT NOT NULL,
+    states $json NOT NULL,
+    seconds INTEGER,
+    action TEXT NOT NULL,
+    cloud_hook_id $id REFERENCES cloud_hook (id) ON DELETE SET NULL,
+    target_flow_group_id $id REFERENCES flow_group (id) ON DELETE SET NULL,
+    parameters $json NOT NULL,
+    is_active INTEGER NOT NULL,
+    since $big NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+CREATE INDEX automation_by_group ON automation (flow_group_id);
+CREATE INDEX automation_by_hook ON automation (cloud_hook_id);
+CREATE INDEX automation_by_target ON automation (target_flow_group_id);
+
+-- That an automation did something because of a run, which it does once. `status` is 'Pending', 'Done' or 'Failed'.
+CREATE TABLE automation_firing (
+    id $id PRIMARY KEY,
+    automation_id $id NOT NULL REFERENCES automation (id) ON DELETE CASCADE,
+    flow_run_id $id REFERENCES flow_run (id) ON DELETE SET NULL, -- pausing a schedule may forget the very run
+    seq $big, -- of the state that it was because of
+    status TEXT NOT NULL,
+    message TEXT, -- what came of it
+    created $time NOT NULL,
+    updated $time NOT NULL,
+    UNIQUE (automation_id, flow_run_id)
+);
+
+CREATE INDEX automation_firing_by_run ON automation_firing (flow_run_id);
+CREATE INDEX automation_firing_pending ON automation_firing (created) WHERE status = 'Pending';
+
+-- A message to a hook: of a state (`seq`), of a run that an automation speaks of, or, with neither, a test. `status` is
+-- 'Pending' (until it is delivered, or there were too many attempts), 'Delivered' or 'Failed'.
+CREATE TABLE hook_delivery (
+    id $id PRIMARY KEY,
+    cloud_hook_id $id NOT NULL REFERENCES cloud_hook (id) ON DELETE CASCADE,
+    flow_run_id $id REFERENCES flow_run (id) ON DELETE CASCADE,
+    seq $big,
+    automation_id $id REFERENCES automation (id) ON DELETE SET NULL,
+    status TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    last_error TEXT,
+    next_attempt $time,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+CREATE INDEX hook_delivery_by_hook ON hook_delivery (cloud_hook_id, created);
+CREATE INDEX hook_delivery_by_run ON hook_delivery (flow_run_id);
+CREATE INDEX hook_delivery_by_automation ON hook_delivery (automation_id);
+CREATE INDEX hook_delivery_pending ON hook_delivery (next_attempt) WHERE status = 'Pending';

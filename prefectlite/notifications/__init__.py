@@ -1,0 +1,1 @@
+"""What is said to the world outside when something happens to a run: the words, and the ways they go."""
