@@ -31,6 +31,7 @@ PrefectliteError
 │   ├── KeyNotFound           no such key in the key-value store (also a ValueError)
 │   └── SecretNotFound        no such secret (also a ValueError)
 ├── BadRequest                the API's input cannot be used
+├── Forbidden                 the role of a caller's token does not allow it
 ├── TransitionRefused         the orchestrator said no
 ├── SecretUnreadable          a secret was encrypted with another key
 ├── SettingsError             a setting cannot be used
@@ -248,6 +249,13 @@ class BadRequest(PrefectliteError, ValueError):
 
     code = "BAD_USER_INPUT"
     exit_code = 65
+
+
+class Forbidden(PrefectliteError):
+    """The role of the caller's token does not allow this."""
+
+    code = "FORBIDDEN"
+    exit_code = 77
 
 
 class TransitionRefused(PrefectliteError):

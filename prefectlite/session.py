@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from prefectlite import shown
+from prefectlite.client.audit import Audit
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, process_clock, to_micros
 from prefectlite.engine.calling import Caller
@@ -69,6 +70,7 @@ class Session:
         self.run_log = LocalRunLog(database, self.bus)
         self.results = result_store(settings)
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
+        self.audit = Audit(database)
         self.host = Host(self.owner.id, self._surroundings())
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
@@ -222,6 +224,7 @@ async def at_work(session: Session) -> AsyncIterator[None]:
                     listener.cancel()
                 session.bus.close()
                 session.host.close()
+                await session.audit.settle()
                 session.run_log.aclose()
                 session.orchestrator.aclose()
                 await asyncio.wait(writers)

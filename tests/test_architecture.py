@@ -26,6 +26,7 @@ FLOORS = [
         "contexts",
         "disk",
         "registry",
+        "roles",
         "loggers",
         "masks",
         "kept",

@@ -40,6 +40,8 @@ NULLABLE: dict[str, frozenset[str]] = {
     "key_value": frozenset(),
     "concurrency_limit": frozenset(),
     "cloud_hook": frozenset({"flow_group_id", "name"}),
+    "api_token": frozenset({"expires_at", "last_used", "revoked_at"}),
+    "audit_log": frozenset({"address"}),
 }
 
 

@@ -144,7 +144,7 @@ class _Connection:
 
     async def _run(self, operation_id: str, request: Request) -> Answer | None:
         execution = await self._gateway.execution()
-        found = await execution.subscribe(request, execution.budget(), caller_of(self._websocket.headers))
+        found = await execution.subscribe(request, execution.budget(), caller_of(self._websocket))
         if isinstance(found, Answer):
             return found
         async with aclosing(found):

@@ -14,6 +14,7 @@ from prefectlite.client.foreign import ForeignRuns
 from prefectlite.client.key_values import KeyValues
 from prefectlite.client.schedules import Schedules
 from prefectlite.client.secrets import Secrets
+from prefectlite.client.tokens import Tokens
 from prefectlite.clock import Clock, from_micros, to_micros
 from prefectlite.errors import BadRequest, TransitionRefused
 from prefectlite.ids import new_id
@@ -41,6 +42,7 @@ class LocalClient:
         self.artifacts = Artifacts(database, clock)
         self.key_values = KeyValues(database, clock)
         self.secrets = Secrets(database, clock, keys)
+        self.tokens = Tokens(database, clock)
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)

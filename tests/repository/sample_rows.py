@@ -196,6 +196,33 @@ def rows() -> Rows:
         }
         for n in range(2)
     ]
+    tokens = [
+        {
+            "id": uid(660 + n),
+            "name": f"token {n}",
+            "role": ["admin", "viewer"][n],
+            "token_hash": f"{n}" * 64,
+            "expires_at": DAY if n else None,
+            "last_used": None,
+            "revoked_at": DAY if n else None,
+            **stamps,
+        }
+        for n in range(2)
+    ]
+    audited = [
+        {
+            "seq": n + 1,
+            "at": DAY + n,
+            "actor": "local",
+            "role": "admin",
+            "address": None if n else "127.0.0.1",
+            "action": "create_project",
+            "targets": '{"name": "ü"}',
+            "details": "{}",
+            "outcome": "done",
+        }
+        for n in range(2)
+    ]
     return {
         "project": projects,
         "flow_group": groups,
@@ -210,6 +237,8 @@ def rows() -> Rows:
         "key_value": [{"id": uid(630), "key": "a/b", "value": "[1]", **stamps}],
         "concurrency_limit": limits,
         "cloud_hook": hooks,
+        "api_token": tokens,
+        "audit_log": audited,
     }
 
 
