@@ -34,6 +34,7 @@ _COMMANDS = {
     "delete": ("prefectlite.cli.delete", "Delete a project, its flows and their runs."),
     "kv": ("prefectlite.cli.kv", "The key-value store: list, get, set, delete."),
     "secrets": ("prefectlite.cli.secrets", "Secrets: list, set, delete, rotate the key."),
+    "token": ("prefectlite.cli.token", "Tokens for the API: create, list, revoke."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
     "db": ("prefectlite.cli.db", "Look after the database: size, migrations, backups, runs as files."),
     "serve": ("prefectlite.cli.serve", "Serve database, API, agent and UI in one process."),

@@ -12,7 +12,7 @@ import msgspec
 
 from prefectlite.client.key_values import checked_name
 from prefectlite.clock import Clock, to_micros
-from prefectlite.errors import BadRequest
+from prefectlite.errors import BadRequest, StoreError
 from prefectlite.repository import tokens
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.tokens import TokenRow
@@ -129,8 +129,10 @@ class Tokens:
 
     async def end_of(self, identity: Identity) -> None:
         """Return when `identity` is good no more."""
-        while await self._identity(identity.digest, is_login=identity.is_login) is not None:
-            revocation = self._revocation
+        while True:
+            revocation = self._revocation  # before the look, so that none falls between
+            if not await self._is_good(identity):
+                return
             sleeping = asyncio.ensure_future(self._clock.sleep(RECHECK))
             waiting = asyncio.ensure_future(revocation.wait())
             try:
@@ -138,6 +140,12 @@ class Tokens:
             finally:
                 sleeping.cancel()
                 waiting.cancel()
+
+    async def _is_good(self, identity: Identity) -> bool:
+        try:
+            return await self._identity(identity.digest, is_login=identity.is_login) is not None
+        except StoreError:  # nothing can be asked then either; whether it is good turns out afterwards
+            return True
 
     def _forget(self) -> None:
         self._known.clear()
