@@ -45,3 +45,11 @@ def test_what_is_not_there() -> None:
     with pytest.raises(NotFound, match="no token 'ci'"):
         run("revoke", "ci")
     assert CliRunner().invoke(group, ["token", "create", "ci", "--role", "root"]).exit_code == 2
+
+
+def test_the_settings_do_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECTLITE_API_TOKEN", "pl_canary")
+    for arguments in (["config"], ["config", "--json"]):
+        output = CliRunner().invoke(group, arguments, catch_exceptions=False).output
+        assert "canary" not in output
+        assert "PREFECTLITE_API_TOKEN" in output
