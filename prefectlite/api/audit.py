@@ -66,6 +66,7 @@ async def record(context: Context, action: str, given: Mapping[str, Any], answer
 def shown(value: Any, depth: int = 0) -> Any:
     """`value` as plain data that is short and tells no secrets."""
     if isinstance(value, str):
+        value = value.encode(errors="replace").decode()
         if value[:1] in ("{", "[") and len(value) <= _LONGEST_JSON:
             try:
                 return shown(msgspec.json.decode(value), depth)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from prefectlite.errors import StoreError
 from prefectlite.kept import kept
 from prefectlite.repository import audit
 from prefectlite.repository.audit import AuditRow
@@ -44,8 +43,8 @@ class Audit:
             self._rows, self._written = [], None
             try:
                 await self._add(rows)
-            except StoreError as error:
-                _logger.error("the audit log cannot be written (%s); what it misses: %s", error, rows)
+            except Exception:  # what was done is done, and the next rows may fare better
+                _logger.exception("the audit log cannot be written; what it misses: %s", rows)
             finally:
                 if not written.done():  # who waited may have been cancelled
                     written.set_result(None)

@@ -111,6 +111,25 @@ def test_what_is_shown_has_an_end() -> None:
     assert shown({"token": None, "TOKEN": "a"}) == {"token": None, "TOKEN": "***"}
 
 
+@pytest.mark.asyncio
+async def test_what_cannot_be_written_is_in_the_servers_log(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    audit, database = runtime.session.audit, runtime.session.database
+    with monkeypatch.context() as patch:
+
+        async def fail(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("no more")
+
+        patch.setattr(audit, "_add", fail)
+        answer = await use(runtime, "create_project", {"name": "P"})
+        assert "errors" not in answer  # it was done
+        assert "what it misses" in caplog.text
+        assert await database.read("SELECT count(*) FROM audit_log") == [(0,)]
+    await use(runtime, "create_project", {"name": "Q\ud800"})
+    assert await database.read("SELECT count(*) FROM audit_log") == [(1,)]
+
+
 def test_nothing_changes_or_deletes_its_rows() -> None:
     for path in Path(prefectlite.__file__).parent.rglob("*.py"):
         if "node_modules" not in path.parts:
