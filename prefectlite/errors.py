@@ -32,6 +32,7 @@ PrefectliteError
 │   ├── KeyNotFound           no such key in the key-value store (also a ValueError)
 │   └── SecretNotFound        no such secret (also a ValueError)
 ├── BadRequest                the API's input cannot be used
+├── Forbidden                 the role of a caller's token does not allow it
 ├── TransitionRefused         the orchestrator said no
 ├── SecretUnreadable          a secret was encrypted with another key
 ├── SettingsError             a setting cannot be used
@@ -257,6 +258,13 @@ class DeliveryError(PrefectliteError):
 
 class DeliveryRefused(DeliveryError):
     """A message is not delivered, however often it is tried: its target is not allowed, or cannot be used."""
+
+
+class Forbidden(PrefectliteError):
+    """The role of the caller's token does not allow this."""
+
+    code = "FORBIDDEN"
+    exit_code = 77
 
 
 class TransitionRefused(PrefectliteError):

@@ -118,7 +118,13 @@ class Runtime:
     def app(self) -> Starlette:
         """The API and the UI as an ASGI application, to be mounted or served."""
         if self._app is None:
-            self._app = create_app(self.session, allowed_hosts=self.settings.allowed_hosts)
+            settings = self.settings
+            self._app = create_app(
+                self.session,
+                allowed_hosts=settings.allowed_hosts,
+                allowed_origins=settings.allowed_origins,
+                auth=settings.auth,
+            )
         return self._app
 
     async def register(self, flow: Flow, source: AnySource | None = None) -> str:

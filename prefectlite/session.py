@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from prefectlite import shown
+from prefectlite.client.audit import Audit
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, process_clock, to_micros
 from prefectlite.errors import NoDataDirectory, StoreUnavailable
@@ -60,6 +61,7 @@ class Session(Site):
         ports = LocalOrchestrator(database, bus), LocalRunLog(database, bus), LocalRunReader(database)
         super().__init__(settings, clock, bus, self.owner.id, ports, self._stored)
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
+        self.audit = Audit(database)
         self._began_at = clock.micros()
         self.answers.add(calls.FLOW, self.flow)
         self.answers.add(calls.FLOW_RUN, self.flow_run)
@@ -122,7 +124,10 @@ class Session(Site):
                 if self.neighbours is not None:
                     await self.neighbours.open()
                     listen("listener for news", self.neighbours.run)
-                yield listen
+                try:
+                    yield listen
+                finally:
+                    await self.audit.settle()
         finally:
             self.duty.close()  # before its neighbours hear that this process leaves
             if self.neighbours is not None:

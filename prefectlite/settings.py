@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     allowed_hosts: tuple[str, ...] = ()  # names, beyond those of this machine, under which the API may be asked for
+    auth: bool = False  # whether the API asks for tokens; wanted for every address but loopback
+    allowed_origins: tuple[str, ...] = ()  # pages of other sites that may use the API, such as http://localhost:3000
+    api_token: str = ""  # what this process shows to the server at api_url; empty: the data directory's, of servers here
     api_url: str = ""  # a running server to register with; empty: the local database
     agent_labels: tuple[str, ...] = ()  # of this process's own agent, which takes runs that have some of them, and no others
     agent_silence: _SomeSeconds = 20.0  # an agent elsewhere of which nothing is heard for so long is gone

@@ -11,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from prefectlite.api import login
 from prefectlite.api.endpoint import HttpEndpoint
+from prefectlite.api.gate import Gate
 from prefectlite.api.gateway import Gateway
-from prefectlite.api.guard import Guard
+from prefectlite.api.guard import Guard, checked_origins
 from prefectlite.api.metrics import Metrics
 from prefectlite.api.pages import page
 from prefectlite.api.websocket import WebSocketEndpoint
@@ -23,23 +25,36 @@ if TYPE_CHECKING:
     from prefectlite.session import Session
 
 
-def create_app(session: Session, *, allowed_hosts: Sequence[str] = ()) -> Starlette:
-    """The application that serves `session`.
+def create_app(
+    session: Session, *, allowed_hosts: Sequence[str] = (), allowed_origins: Sequence[str] = (), auth: bool = False
+) -> Starlette:
+    """The application that serves `session`; with `auth`, to those who show a token.
 
-    Besides the machine's own names it answers to `allowed_hosts` (names without ports; `*` means any). Call `warm` on it
-    once the server listens, so that the first request need not wait for the schema.
+    Besides the machine's own names it answers to `allowed_hosts` (names without ports; `*` means any), and besides its own
+    pages to those of `allowed_origins`. Call `warm` on it once the server listens, so that the first request need not wait
+    for the schema. Raises SettingsError for an origin that is none.
     """
     gateway = Gateway(session)
     http, websocket = HttpEndpoint(gateway), WebSocketEndpoint(gateway)
+    open_routes: list[BaseRoute] = [Route("/api/health", _health)]
+    if auth:
+        open_routes += [Route("/api/session", login.log_in, methods=["POST"])]
+        open_routes += [Route("/api/session", login.log_out, methods=["DELETE"])]
+    pages = Route("/{path:path}", page)
     routes: list[BaseRoute] = [
-        Route("/api/health", _health),
+        *open_routes,
+        Route("/api/session", login.who),
         Route("/metrics", Metrics(session).get),
         *(WebSocketRoute(path, websocket.serve) for path in ("/graphql", "/graphql/")),
         *(Route(path, http.get, methods=["GET"]) for path in ("/graphql", "/graphql/")),
         *(Route(path, http.post, methods=["POST"]) for path in ("/graphql", "/graphql/", "/")),
     ]
-    routes.append(Route("/{path:path}", page))
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, allowed_hosts=allowed_hosts)])
+    routes.append(pages)  # what the build of the UI consists of, and nothing else
+    middleware = [Middleware(Guard, allowed_hosts=allowed_hosts, allowed_origins=checked_origins(allowed_origins))]
+    if auth:
+        tokens, monotonic = session.client.tokens, session.clock.monotonic
+        middleware.append(Middleware(Gate, tokens, monotonic, routes=routes, open_routes=[*open_routes, pages]))
+    app = Starlette(routes=routes, middleware=middleware)
     app.state.gateway = gateway
     return app
 

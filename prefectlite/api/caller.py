@@ -1,20 +1,31 @@
-"""Who asks: what the headers of a request say of the program that sent it."""
+"""Who asks: what the headers of a request say of the program that sent it, and whose token it showed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
+from starlette.requests import HTTPConnection
 
+from prefectlite.client.tokens import Identity
 from prefectlite.ids import is_id
 from prefectlite.repository.flows import FOREIGN, OWN
+from prefectlite.roles import Role
+
+#: Where the gate leaves, in the scope of a request, whose token it was.
+IDENTITY = "prefectlite.identity"
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The program at the other end. Clients of Prefect 1.x name their version, its agents who they are."""
+    """The program at the other end. Clients of Prefect 1.x name their version, its agents who they are.
+
+    Where no tokens are asked for, everybody is `local` and may do everything.
+    """
 
     core_version: str | None = None
     agent_id: str | None = None
+    role: Role = Role.ADMIN
+    actor: str = "local"
+    address: str | None = None
+    is_known: bool = False  # by a token
 
     @property
     def runtime(self) -> str:
@@ -22,7 +33,13 @@ class Caller(msgspec.Struct, frozen=True):
         return OWN if self.core_version is None else FOREIGN
 
 
-def caller_of(headers: Mapping[str, str]) -> Caller:
-    """The caller that sends these headers."""
+def caller_of(connection: HTTPConnection, identity: Identity | None = None) -> Caller:
+    """The caller that sends this request; `identity` is what it showed after the headers, if anything."""
+    headers, client = connection.headers, connection.scope.get("client")
     agent = headers.get("x-prefect-agent-id", "")
-    return Caller(headers.get("x-prefect-core-version") or None, agent.lower() if is_id(agent) else None)
+    version, agent_id = headers.get("x-prefect-core-version") or None, agent.lower() if is_id(agent) else None
+    address = client[0] if client else None
+    found: Identity | None = identity or connection.scope.get(IDENTITY)
+    if found is None:
+        return Caller(version, agent_id, address=address)
+    return Caller(version, agent_id, found.role, found.actor, address, is_known=True)

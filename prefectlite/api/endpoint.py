@@ -30,7 +30,7 @@ class HttpEndpoint:
                 response = _response(failure(f"The body is larger than {MAX_BODY:,} bytes", BadRequest.code, 413))
                 response.headers["connection"] = "close"
                 return response
-            return _response(await self._answer(requests_of(body), caller_of(http.headers)))
+            return _response(await self._answer(requests_of(body), caller_of(http)))
         except BadRequest as error:
             return _response(failure(str(error), error.code, 400))
         except ClientDisconnect:
@@ -47,7 +47,7 @@ class HttpEndpoint:
                     "operationName": given.get("operationName"),
                 }
             )
-            response = _response(await self._answer(request, caller_of(http.headers), read_only=True))
+            response = _response(await self._answer(request, caller_of(http), read_only=True))
         except BadRequest as error:
             return _response(failure(str(error), error.code, 400))
         if response.status_code == 405:

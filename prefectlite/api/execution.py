@@ -16,12 +16,14 @@ from prefectlite.api.context import Context
 from prefectlite.api.documents import Document, Documents
 from prefectlite.api.failures import answer_errors, error_objects
 from prefectlite.api.limits import Budget
+from prefectlite.api.permissions import check_fields
 from prefectlite.api.queries import read_json
 from prefectlite.api.requests import Answer, Request, failure
 from prefectlite.api.schema import SCHEMA
 from prefectlite.api.selections import Asked, Nodes, is_compiled, raw_variables, root
 from prefectlite.api.subscriptions import SOURCES
 from prefectlite.errors import BadRequest, PrefectliteError
+from prefectlite.roles import Role
 
 if TYPE_CHECKING:
     from prefectlite.session import Session
@@ -58,11 +60,13 @@ class Execution:
                 return failure("Subscriptions need a WebSocket (graphql-transport-ws)", BadRequest.code, 400)
             if read_only and kind is not OperationType.QUERY:
                 return failure("Mutations need POST", BadRequest.code, 405)
+            if kind is OperationType.QUERY:
+                _check(prepared, caller, "Query")
             fields = self._compiled_fields(prepared)
             if fields is None:
                 return await self._execute(prepared, caller)
             roots = {key: root(prepared.asked, nodes) for key, nodes in fields.items()}
-            data = await read_json(self._session.database, roots)
+            data = await read_json(self._session.database, roots, caller)
             return Answer(b'{"data":' + data + b"}")
         except Exception as error:
             return answer_errors([error], status=200)
@@ -78,6 +82,7 @@ class Execution:
                 return prepared
             if prepared.operation.operation is not OperationType.SUBSCRIPTION:
                 return await self.run(request, Budget(), caller)
+            _check(prepared, caller, "Subscription")
             return self._news(prepared)
         except Exception as error:
             return answer_errors([error], status=400)
@@ -136,6 +141,13 @@ class Execution:
                         yield msgspec.json.encode({"data": {key: {k: news[name] for k, name in wanted}}})
             except Exception as error:
                 yield answer_errors([error], status=200).body
+
+
+def _check(prepared: Prepared, caller: Caller, type_name: str) -> None:
+    """Raises Forbidden where `caller` may not ask for a field of the operation. Mutations look for themselves."""
+    if caller.role is not Role.ADMIN:
+        fields = prepared.asked.root_fields(prepared.operation, type_name).values()
+        check_fields(caller, [nodes[0].name.value for nodes in fields])
 
 
 def _does_not_fit(request: Request, errors: Sequence[Exception]) -> Answer:

@@ -7,11 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
+from prefectlite.api.caller import caller_of
 from prefectlite.lazily import lazily
 from prefectlite.repository.runs import counts_by_state
 from prefectlite.repository.upkeep import total_bytes
+from prefectlite.roles import VIEWERS
 from prefectlite.version import __version__
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ class Metrics:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def get(self, _request: Request) -> Response:
+    async def get(self, request: Request) -> Response:
         """The figures of this moment. Runs by state are those of the whole database, the others this process's."""
+        if caller_of(request).role not in VIEWERS:
+            return PlainTextResponse("This role may not read the metrics\n", 403)
         session, registry = self._session, prometheus_client.CollectorRegistry()
 
         def gauge(name: str, doc: str, value: float) -> None:

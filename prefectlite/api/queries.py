@@ -9,7 +9,9 @@ import graphene
 import msgspec
 from graphql import GraphQLResolveInfo
 
+from prefectlite.api.caller import Caller
 from prefectlite.api.context import Context
+from prefectlite.api.permissions import check_tables
 from prefectlite.api.scalars import timestamptz, uuid
 from prefectlite.api.selections import Asked, root
 from prefectlite.api.types import ROWS, aggregate_field, from_row, listed, object_type, rows_field
@@ -20,8 +22,9 @@ from prefectlite.repository.selection import Constant, Root
 from prefectlite.repository.tables import TABLES
 
 
-async def read_json(database: Database, roots: Mapping[str, Root]) -> bytes:
-    """The JSON object of all `roots`, read in one statement. Raises BadRequest, naming the field."""
+async def read_json(database: Database, roots: Mapping[str, Root], caller: Caller) -> bytes:
+    """The JSON object of all `roots`, read in one statement. Raises BadRequest, naming the field, and Forbidden."""
+    check_tables(caller, roots.values())
     if all(isinstance(one, Constant) for one in roots.values()):
         members = (f'"{key}":{one.json}' for key, one in roots.items() if isinstance(one, Constant))
         return f"{{{','.join(members)}}}".encode()
@@ -36,7 +39,8 @@ async def _resolve(_root: Any, info: GraphQLResolveInfo, **_arguments: Any) -> A
     """The decoded value of one root field, for operations that graphql-core executes."""
     context: Context = info.context
     asked = Asked(info.schema, info.fragments, info.variable_values, context.raw_variables)
-    return msgspec.json.decode(await read_json(context.session.database, {"value": root(asked, info.field_nodes)}))["value"]
+    roots = {"value": root(asked, info.field_nodes)}
+    return msgspec.json.decode(await read_json(context.session.database, roots, context.caller))["value"]
 
 
 _api = object_type(

@@ -6,9 +6,11 @@ import graphene
 from graphql import GraphQLSchema
 
 from prefectlite.api.mutations import Mutation
+from prefectlite.api.permissions import check_declared
 from prefectlite.api.queries import Query
 from prefectlite.api.subscriptions import Subscription
 
+check_declared([*Query._meta.fields, *Subscription._meta.fields])
 #: The schema that serves every request.
 SCHEMA: GraphQLSchema = graphene.Schema(
     query=Query, mutation=Mutation, subscription=Subscription, auto_camelcase=False

@@ -10,9 +10,11 @@ import msgspec
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from prefectlite.api.caller import caller_of
+from prefectlite.api.caller import IDENTITY, caller_of
+from prefectlite.api.gate import GATE, Gate, Refused
 from prefectlite.api.gateway import Gateway
 from prefectlite.api.requests import Answer, Request, failure, request_of
+from prefectlite.client.tokens import Identity
 from prefectlite.errors import BadRequest
 
 PROTOCOL = "graphql-transport-ws"
@@ -68,6 +70,7 @@ class _Connection:
         self._sending = anyio.Lock()  # also gives the loop a turn between two messages of a fast subscription
         self._initialised = False
         self._over = False
+        self._identity: Identity | None = websocket.scope.get(IDENTITY)
 
     async def run(self) -> None:
         """Serve until the other side leaves or breaks the protocol."""
@@ -106,6 +109,7 @@ class _Connection:
         if kind == "connection_init":
             if self._initialised:
                 raise _Violation(4429, "Too many initialisation requests")
+            await self._admit(message.get("payload"))
             self._initialised = True
             await self._send({"type": "connection_ack"})
         elif kind == "ping":
@@ -118,6 +122,25 @@ class _Connection:
                 scope.cancel()
         elif kind != "pong":
             raise _Violation(4400, "Invalid message: unknown type")
+
+    async def _admit(self, payload: Any) -> None:
+        """Whether the other side has shown a token, in the headers or here, where tokens are asked for."""
+        gate: Gate | None = self._websocket.scope.get(GATE)
+        if gate is None:
+            return
+        shown = token_in(payload)
+        try:
+            if shown is not None:
+                self._identity = await gate.holder(shown, self._websocket.scope)
+        except Refused as refused:
+            raise _Violation(4403, refused.message) from None
+        if self._identity is None:
+            raise _Violation(4403, "Forbidden: a token is needed in the payload of connection_init")
+        self._group.start_soon(self._leave_after, gate, self._identity)
+
+    async def _leave_after(self, gate: Gate, identity: Identity) -> None:
+        await gate.tokens.end_of(identity)
+        await self._close(_Violation(4403, "Forbidden: the token was revoked or has expired"))
 
     def _subscribe(self, message: dict[str, Any]) -> None:
         if not self._initialised:
@@ -144,7 +167,7 @@ class _Connection:
 
     async def _run(self, operation_id: str, request: Request) -> Answer | None:
         execution = await self._gateway.execution()
-        found = await execution.subscribe(request, execution.budget(), caller_of(self._websocket.headers))
+        found = await execution.subscribe(request, execution.budget(), caller_of(self._websocket, self._identity))
         if isinstance(found, Answer):
             return found
         async with aclosing(found):
@@ -179,6 +202,17 @@ class _Connection:
             self._over = True
             with suppress(WebSocketDisconnect, RuntimeError):  # the other side may have left at the same moment
                 await self._websocket.close(violation.code, violation.reason[:100])
+
+
+def token_in(payload: Any) -> bytes | None:
+    """The token in the payload of `connection_init`: as `token` or `authorization`, with or without `Bearer` before it."""
+    if not isinstance(payload, dict):
+        return None
+    for name in ("token", "authorization", "Authorization"):
+        if isinstance(value := payload.get(name), str) and value.strip():
+            scheme, _, rest = value.strip().partition(" ")
+            return (rest.strip() if scheme.lower() == "bearer" else value.strip()).encode(errors="replace")
+    return None
 
 
 def _id(message: dict[str, Any]) -> str:

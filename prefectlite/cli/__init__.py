@@ -39,6 +39,7 @@ _COMMANDS = {
     "secrets": ("prefectlite.cli.secrets", "Secrets: list, set, delete, rotate the key."),
     "agent": ("prefectlite.cli.agent", "Execute a server's runs in a process of its own: agent local start."),
     "migrate": ("prefectlite.cli.migrate", "Say what changes in code written for Prefect 1.x, and change its imports."),
+    "token": ("prefectlite.cli.token", "Tokens for the API: create, list, revoke."),
     "config": ("prefectlite.cli.config", "Show the settings in force, and where each comes from."),
     "backend": ("prefectlite.cli.backend", "Say whom commands ask from now on: a server or the local database."),
     "diagnostics": ("prefectlite.cli.diagnostics", "Show what to paste into a bug report."),

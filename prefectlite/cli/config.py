@@ -28,7 +28,7 @@ def command(as_json: bool) -> None:
     """
     settings, sources = settings_and_sources()
     listed = {
-        name: {"value": masked(value), "source": sources.get(name, "default")}
+        name: {"value": masked(value, name if name == "api_token" and value else ""), "source": sources.get(name, "default")}
         for name, value in msgspec.structs.asdict(settings).items()
     }
     path = settings_file()

@@ -11,11 +11,15 @@ import sys
 from collections.abc import Iterator
 
 import click
+import msgspec
 import uvicorn
 
 from prefectlite.api.app import warm
+from prefectlite.api.guard import LOCAL_HOSTS
 from prefectlite.cli import OPTIONS
+from prefectlite.cli.connections import Connection
 from prefectlite.cli.options import DATABASE
+from prefectlite.client.token_file import ensure_admin, token_path
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
 from prefectlite.language.graph import Graph
 from prefectlite.registration import register_in
@@ -27,6 +31,7 @@ from prefectlite.storage.source import AnySource, load_flows, source_from_argume
 from prefectlite.version import __version__
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_WILDCARDS = ("0.0.0.0", "::")
 _IDLE = 75  # seconds that a connection stays open on which nothing is asked: agents ask every ten
 _CLOSING = 2  # seconds that open connections get after the server was told to stop
 
@@ -35,17 +40,31 @@ _CLOSING = 2  # seconds that open connections get after the server was told to s
 @click.argument("flows", nargs=-1)
 @click.option("--host", help="The address to listen on (127.0.0.1).")
 @click.option("--port", type=int, help="The port to listen on (8080; 0 takes a free one).")
+@click.option("--auth/--no-auth", default=None, help="Ask for tokens (no; addresses but loopback need it).")
 @DATABASE
 @click.option("--project", default="default", show_default=True, help="The project to register FLOWS under.")
-def command(flows: tuple[str, ...], host: str | None, port: int | None, database: str | None, project: str) -> None:
+def command(
+    flows: tuple[str, ...], host: str | None, port: int | None, auth: bool | None, database: str | None, project: str
+) -> None:
     """Register FLOWS (files, or package.module:flow), serve the API and the UI, and run what is asked, until Ctrl-C."""
-    settings = load_settings(options=OPTIONS, host=host, port=port, database_url=database)
-    if settings.host not in _LOOPBACK:
-        raise SettingsError(f"--host {settings.host}: only loopback addresses are served, because there is no login yet")
+    settings = _secured(load_settings(options=OPTIONS, host=host, port=port, auth=auth, database_url=database))
     loaded = _load(flows)
     listener = _listen(settings)
     with contextlib.closing(listener):
         asyncio.run(_serve(settings, listener, loaded, project))
+
+
+def _secured(settings: Settings) -> Settings:
+    """The settings, with the address's name among those that are answered. Raises SettingsError for an open door."""
+    if settings.host in _LOOPBACK:
+        return settings
+    if not settings.auth:
+        raise SettingsError(
+            f"--host {settings.host}: addresses other than loopback are served with tokens only. Add --auth, or leave --host"
+        )
+    own = socket.gethostname() if settings.host in _WILDCARDS else settings.host
+    name = f"[{own}]" if ":" in own else own
+    return msgspec.structs.replace(settings, allowed_hosts=(*settings.allowed_hosts, name))
 
 
 def _load(arguments: tuple[str, ...]) -> list[tuple[Graph, AnySource]]:
@@ -111,6 +130,9 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
     async with Runtime(settings=settings, address=_address(listener)) as runtime:
         for flow, source in flows:
             await register_in(runtime.session, flow, project, source)
+        if settings.auth:
+            session = runtime.session
+            await ensure_admin(session.database, session.client.tokens, session.clock.micros())
         server = _Server(_config(runtime))
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(sockets=[listener]))
@@ -130,6 +152,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
 def _config(runtime: Runtime) -> uvicorn.Config:
     return uvicorn.Config(
         runtime.app,
+        http=Connection,
         log_level="warning",
         lifespan="off",
         server_header=False,
@@ -151,5 +174,10 @@ def _address(listener: socket.socket) -> str:
 def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]]) -> None:
     click.echo(f"prefectlite {__version__} at {_address(listener)}")
     click.echo(f"  database  {without_password(settings.resolved_database_url())}")
+    if settings.auth:
+        click.echo(f"  tokens    are asked for; an admin's is in {token_path()}")
+    if settings.host not in _LOOPBACK:
+        click.echo(f"  hosts     {', '.join((*LOCAL_HOSTS, *settings.allowed_hosts))} (setting allowed_hosts)")
+        click.echo("  Tokens travel as they are: outside a network that you trust, put a proxy with TLS in front.", err=True)
     for flow, source in flows:
         click.echo(f"  flow      {flow.name}  ({source.place})")

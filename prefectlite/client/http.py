@@ -11,10 +11,12 @@ import msgspec
 
 from prefectlite.client import questions
 from prefectlite.client.news import subscription
+from prefectlite.client.token_file import token_for
 from prefectlite.error_codes import error_named
 from prefectlite.errors import ApiError, ServerUnreachable
 from prefectlite.orchestrator.calls import Call
 from prefectlite.run_configs import RunConfig, run_config_document
+from prefectlite.settings import current_settings
 from prefectlite.version import __version__
 
 Q = TypeVar("Q")
@@ -26,15 +28,21 @@ _CALL = "mutation ($input: executor_call_input!) { executor_call(input: $input) 
 class Client:
     """Asks a prefectlite server at `url` (such as http://localhost:8080). An async context manager.
 
+    `token` is what it shows to a server that asks for one: without it the setting `api_token`, or, of a server on this
+    machine, that of the file `token` in the data directory.
+
     Every method raises ApiError, naming the server, if it cannot be reached or answers with an error.
     """
 
-    def __init__(self, url: str, timeout: float = 15.0) -> None:
+    def __init__(self, url: str, timeout: float = 15.0, token: str | None = None) -> None:
         import httpx  # noqa: PLC0415 - 70 ms that only those pay who talk to a server
 
         self.url = url.rstrip("/")
         self._errors = httpx.HTTPError
-        self._http = httpx.AsyncClient(timeout=timeout, headers=_HEADERS)
+        headers = dict(_HEADERS)
+        if shown := token or token_for(self.url, current_settings()):
+            headers["Authorization"] = f"Bearer {shown}"
+        self._http = httpx.AsyncClient(timeout=timeout, headers=headers)
 
     async def __aenter__(self) -> Client:
         return self

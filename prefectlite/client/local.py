@@ -17,6 +17,7 @@ from prefectlite.client.key_values import KeyValues
 from prefectlite.client.new_runs import NewRuns
 from prefectlite.client.schedules import Schedules
 from prefectlite.client.secrets import Secrets
+from prefectlite.client.tokens import Tokens
 from prefectlite.clock import Clock
 from prefectlite.errors import BadRequest, TransitionRefused
 from prefectlite.language.parameter import nearest
@@ -43,6 +44,7 @@ class LocalClient(NewRuns):
         self.key_values = KeyValues(database, clock)
         self.secrets = Secrets(database, clock, keys)
         self.hooks, self.automations = CloudHooks(database, clock, keys), Automations(database, clock)
+        self.tokens = Tokens(database, clock)
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)

@@ -18,7 +18,7 @@ from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
 from prefectlite.repository.sqlite_connection import Connection, connected
-from prefectlite.repository.sqlite_file import advice, begin_use, check_companions, damage, is_damage
+from prefectlite.repository.sqlite_file import advice, begin_use, check_companions, damage, is_damage, make_private
 from prefectlite.repository.sqlite_schema import make_schema
 from prefectlite.repository.sqlite_transaction import run_transaction, to_sqlite
 
@@ -164,6 +164,7 @@ class SqliteDatabase:
         place, is_uri = self.path or self._memory_uri or ":memory:", self._memory_uri is not None
         if self.path is not None:
             check_companions(self.path)
+            make_private(self.path)
         connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=30, uri=is_uri)
         try:
             connection.execute("PRAGMA foreign_keys=ON")

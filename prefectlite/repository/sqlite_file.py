@@ -69,6 +69,12 @@ def begin_use(connection: sqlite3.Connection, path: Path, was_left_open: bool) -
             raise damage(path, found)
 
 
+def make_private(path: Path) -> None:
+    """Let there be a file, for its owner only; SQLite gives those beside it the same mode. An older file keeps its own."""
+    with suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def damage(path: Path, reason: str) -> StoreDamaged:
     """The error for a damaged file: what can be done about it."""
     newest = max(copies(path), key=lambda copy: copy.stat().st_mtime, default=None)

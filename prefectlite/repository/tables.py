@@ -6,6 +6,7 @@ One description serves the query compiler, the GraphQL types and the tests. Colu
 
 from __future__ import annotations
 
+from prefectlite.repository.access_tables import ACCESS_TABLES
 from prefectlite.repository.hook_tables import HOOK_TABLES
 from prefectlite.repository.table import Kind, Table, many, one
 
@@ -270,4 +271,4 @@ _ALL = [
 ]
 
 #: Every table that queries can read, by name.
-TABLES: dict[str, Table] = {table.name: table for table in _ALL}
+TABLES: dict[str, Table] = {table.name: table for table in (*_ALL, *ACCESS_TABLES)}

@@ -219,6 +219,33 @@ def rows() -> Rows:
     firings = [{"id": uid(670), "status": "Done", "message": None, **told}]
     tries = {"attempts": 1, "last_error": "no", "next_attempt": DAY}
     deliveries = [{"id": uid(680), "cloud_hook_id": uid(650), "status": "Pending", **tries, **told}]
+    tokens = [
+        {
+            "id": uid(660 + n),
+            "name": f"token {n}",
+            "role": ["admin", "viewer"][n],
+            "token_hash": f"{n}" * 64,
+            "expires_at": DAY if n else None,
+            "last_used": None,
+            "revoked_at": DAY if n else None,
+            **stamps,
+        }
+        for n in range(2)
+    ]
+    audited = [
+        {
+            "seq": n + 1,
+            "at": DAY + n,
+            "actor": "local",
+            "role": "admin",
+            "address": None if n else "127.0.0.1",
+            "action": "create_project",
+            "targets": '{"name": "ü"}',
+            "details": "{}",
+            "outcome": "done",
+        }
+        for n in range(2)
+    ]
     return {
         "project": projects,
         "flow_group": groups,
@@ -236,6 +263,8 @@ def rows() -> Rows:
         "automation": automations,
         "automation_firing": firings,
         "hook_delivery": deliveries,
+        "api_token": tokens,
+        "audit_log": audited,
     }
 
 

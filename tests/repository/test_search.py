@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefectlite.api.caller import Caller
 from prefectlite.api.queries import read_json
 from prefectlite.errors import BadRequest
 from prefectlite.ids import new_id
@@ -68,7 +69,7 @@ class Stored:
     def found(self, query: str, run: str | None) -> list[int]:
         where: dict[str, Any] = {"message": {"_search": query}} | ({"flow_run_id": {"_eq": run}} if run else {})
         selection = Selection("log", {"seq": Column("seq")}, where, [Order(("seq",), "desc")], 1000)
-        answer = msgspec.json.decode(self.run(read_json(self.database, {"log": selection})))
+        answer = msgspec.json.decode(self.run(read_json(self.database, {"log": selection}, Caller())))
         return [row["seq"] for row in answer["log"]]
 
     def close(self) -> None:

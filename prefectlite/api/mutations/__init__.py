@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prefectlite.api.mutation import USERS
 from prefectlite.api.mutations import (
     agents,
     artifacts,
@@ -16,6 +17,7 @@ from prefectlite.api.mutations import (
     schedules,
     secrets,
     states,
+    tokens,
 )
 from prefectlite.api.types import object_type
 
@@ -33,5 +35,8 @@ _FIELDS = {
     **artifacts.FIELDS,
     **key_values.FIELDS,
     **secrets.FIELDS,
+    **tokens.FIELDS,
 }
+if missing := set(_FIELDS) - set(USERS):
+    raise LookupError(f"Nothing says who may use {', '.join(sorted(missing))}")
 Mutation = object_type("Mutation", _FIELDS, "What can be done.")

@@ -7,6 +7,7 @@ from typing import Any
 import graphene
 import msgspec
 
+from prefectlite.api.audit import never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID, DateTime
@@ -17,6 +18,7 @@ from prefectlite.errors import BadRequest
 from prefectlite.ids import new_id
 from prefectlite.records import LogRow
 from prefectlite.repository.agents import AgentFacts
+from prefectlite.roles import AGENTS, OPERATORS
 from prefectlite.version import __version__
 
 MAX_LINES = 20_000
@@ -129,31 +131,53 @@ FIELDS = {
         },
         ID,
         "Make an agent known; the same one, started again, keeps its id.",
+        needs=AGENTS,
     ),
-    "delete_agent": mutation(delete_agent, {"agent_id": UUID(required=True)}, SUCCESS, "Forget an agent."),
+    "delete_agent": mutation(delete_agent, {"agent_id": UUID(required=True)}, SUCCESS, "Forget an agent.", needs=OPERATORS),
     "create_agent_config": mutation(
-        create_agent_config, {"tenant_id": UUID(), "name": text(), "settings": JSON()}, ID, "Keep settings for agents."
+        create_agent_config,
+        {"tenant_id": UUID(), "name": text(), "settings": JSON()},
+        ID,
+        "Keep settings for agents.",
+        needs=OPERATORS,
     ),
     "update_agent_config": mutation(
-        update_agent_config, {**_config, "name": text(), "settings": JSON()}, SUCCESS, "Change settings of agents."
+        update_agent_config,
+        {**_config, "name": text(), "settings": JSON()},
+        SUCCESS,
+        "Change settings of agents.",
+        needs=OPERATORS,
     ),
-    "delete_agent_config": mutation(delete_agent_config, _config, SUCCESS, "Delete settings of agents."),
+    "delete_agent_config": mutation(delete_agent_config, _config, SUCCESS, "Delete settings of agents.", needs=OPERATORS),
     "get_runs_in_queue": mutation(
         get_runs_in_queue,
         {"tenant_id": UUID(), "before": DateTime(), "labels": listed(text)},
         {"flow_run_ids": listed(text)},
         "The runs that an agent with these labels may begin.",
+        needs=AGENTS,
+        audited=never,
     ),
-    "update_flow_run_heartbeat": mutation(update_flow_run_heartbeat, _run, SUCCESS, "Say that a run is alive."),
+    "update_flow_run_heartbeat": mutation(
+        update_flow_run_heartbeat, _run, SUCCESS, "Say that a run is alive.", needs=AGENTS, audited=never
+    ),
     "update_task_run_heartbeat": mutation(
-        update_task_run_heartbeat, {"task_run_id": UUID(required=True)}, SUCCESS, "Kept for old clients; does nothing."
+        update_task_run_heartbeat,
+        {"task_run_id": UUID(required=True)},
+        SUCCESS,
+        "Kept for old clients; does nothing.",
+        needs=AGENTS,
+        audited=never,
     ),
-    "get_or_create_task_run": mutation(get_or_create_task_run, _place, ID, "The run of a task in a flow run."),
+    "get_or_create_task_run": mutation(
+        get_or_create_task_run, _place, ID, "The run of a task in a flow run.", needs=AGENTS, audited=never
+    ),
     "get_or_create_task_run_info": mutation(
         get_or_create_task_run_info,
         _place,
         {"id": UUID(), "version": graphene.Int(), "state": text(), "serialized_state": JSON()},
         "The run of a task in a flow run, and where it stands.",
+        needs=AGENTS,
+        audited=never,
     ),
     "write_run_logs": mutation(
         write_run_logs,
@@ -164,5 +188,7 @@ FIELDS = {
         },
         SUCCESS,
         "Add lines to the logs of runs; those of unknown runs are left out.",
+        needs=AGENTS,
+        audited=never,
     ),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from prefectlite.api.audit import never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
+from prefectlite.roles import AGENTS
 
 
 async def create_task_run_artifact(context: Context, given: Payload) -> Payload:
@@ -30,7 +32,13 @@ FIELDS = {
         {"task_run_id": UUID(required=True), "kind": text(required=True), **_data, "tenant_id": UUID()},
         ID,
         "Show something of what a task run did.",
+        needs=AGENTS,
+        audited=never,
     ),
-    "update_task_run_artifact": mutation(update_task_run_artifact, {**_artifact, **_data}, SUCCESS, "Show another thing."),
-    "delete_task_run_artifact": mutation(delete_task_run_artifact, _artifact, SUCCESS, "Delete what a task run showed."),
+    "update_task_run_artifact": mutation(
+        update_task_run_artifact, {**_artifact, **_data}, SUCCESS, "Show another thing.", needs=AGENTS, audited=never
+    ),
+    "delete_task_run_artifact": mutation(
+        delete_task_run_artifact, _artifact, SUCCESS, "Delete what a task run showed.", needs=AGENTS, audited=never
+    ),
 }

@@ -12,6 +12,7 @@ from prefectlite.api.scalars import JSON, UUID
 from prefectlite.api.state_json import json_object
 from prefectlite.api.types import listed
 from prefectlite.client.automations import ACTIONS, EVENTS
+from prefectlite.roles import OPERATORS
 
 
 async def create_automation(context: Context, given: Payload) -> Payload:
@@ -65,11 +66,16 @@ FIELDS = {
         _fields(required=True),
         ID,
         "Have something done about runs of a flow group, or of all: when they enter a state, are late, or run for too long.",
+        needs=OPERATORS,
     ),
     "update_automation": mutation(
-        update_automation, {**_automation, **_fields(required=False)}, SUCCESS, "Change the fields that are given."
+        update_automation,
+        {**_automation, **_fields(required=False)},
+        SUCCESS,
+        "Change the fields that are given.",
+        needs=OPERATORS,
     ),
     "delete_automation": mutation(
-        delete_automation, _automation, SUCCESS, "Delete an automation and the record of what it did."
+        delete_automation, _automation, SUCCESS, "Delete an automation and the record of what it did.", needs=OPERATORS
     ),
 }

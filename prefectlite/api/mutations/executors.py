@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from prefectlite.api.audit import never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
 from prefectlite.api.scalars import JSON
 from prefectlite.errors import BadRequest
+from prefectlite.roles import AGENTS
 
 
 async def executor_call(context: Context, given: Payload) -> Payload:
@@ -26,5 +28,7 @@ FIELDS = {
         {"call": text(required=True), "question": JSON()},
         {"answer": JSON()},
         "What an executor of this very version asks of the record. No interface for others.",
+        needs=AGENTS,
+        audited=never,
     ),
 }

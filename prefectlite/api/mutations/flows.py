@@ -15,6 +15,7 @@ from prefectlite.api.mutation import DONE, ID, SUCCESS, Operation, Payload, muta
 from prefectlite.api.scalars import JSON, UUID
 from prefectlite.api.state_json import json_object
 from prefectlite.errors import BadRequest, PrefectliteError
+from prefectlite.roles import OPERATORS
 
 _logger = logging.getLogger("prefectlite.api")
 #: A flow has at most so many bytes when it is unpacked.
@@ -122,26 +123,46 @@ FIELDS = {
         {"serialized_flow": JSON(required=True), **_place},
         ID,
         "Register a flow, or find the version that was registered with the same key.",
+        needs=OPERATORS,
     ),
     "create_flow_from_compressed_string": mutation(
         create_flow_from_compressed_string,
         {"serialized_flow": text(required=True), **_place},
         ID,
         "As create_flow; the flow is base64 of gzip of JSON.",
+        needs=OPERATORS,
     ),
     "register_tasks": mutation(
-        register_tasks, {**_flow, "serialized_tasks": JSON(required=True)}, SUCCESS, "Give a flow more tasks."
+        register_tasks,
+        {**_flow, "serialized_tasks": JSON(required=True)},
+        SUCCESS,
+        "Give a flow more tasks.",
+        needs=OPERATORS,
     ),
     "register_edges": mutation(
-        register_edges, {**_flow, "serialized_edges": JSON(required=True)}, SUCCESS, "Give a flow more edges."
+        register_edges,
+        {**_flow, "serialized_edges": JSON(required=True)},
+        SUCCESS,
+        "Give a flow more edges.",
+        needs=OPERATORS,
     ),
-    "archive_flow": mutation(archive_flow, _flow, SUCCESS, "Let nothing begin of this version of a flow any more."),
-    "delete_flow": mutation(delete_flow, _flow, SUCCESS, "Delete a version of a flow and its runs."),
+    "archive_flow": mutation(
+        archive_flow, _flow, SUCCESS, "Let nothing begin of this version of a flow any more.", needs=OPERATORS
+    ),
+    "delete_flow": mutation(delete_flow, _flow, SUCCESS, "Delete a version of a flow and its runs.", needs=OPERATORS),
     "update_flow_project": mutation(
-        update_flow_project, {**_flow, "project_id": UUID(required=True)}, ID, "Put a flow into another project."
+        update_flow_project,
+        {**_flow, "project_id": UUID(required=True)},
+        ID,
+        "Put a flow into another project.",
+        needs=OPERATORS,
     ),
-    "set_schedule_active": mutation(set_schedule_active, _flow, SUCCESS, "Have a flow run as its schedule says."),
-    "set_schedule_inactive": mutation(set_schedule_inactive, _flow, SUCCESS, "Have a flow run only when it is asked for."),
+    "set_schedule_active": mutation(
+        set_schedule_active, _flow, SUCCESS, "Have a flow run as its schedule says.", needs=OPERATORS
+    ),
+    "set_schedule_inactive": mutation(
+        set_schedule_inactive, _flow, SUCCESS, "Have a flow run only when it is asked for.", needs=OPERATORS
+    ),
 }
 for _name, _key, _value in (
     ("enable_flow_heartbeat", "heartbeat_enabled", True),
@@ -149,4 +170,6 @@ for _name, _key, _value in (
     ("enable_flow_lazarus_process", "lazarus_enabled", True),
     ("disable_flow_lazarus_process", "lazarus_enabled", False),
 ):
-    FIELDS[_name] = mutation(_setting(_key, _value), _flow, SUCCESS, f"Set {_key} of the flow's group.", _name)
+    FIELDS[_name] = mutation(
+        _setting(_key, _value), _flow, SUCCESS, f"Set {_key} of the flow's group.", _name, needs=OPERATORS
+    )

@@ -7,6 +7,7 @@ from prefectlite.api.mutation import DONE, SUCCESS, Operation, Payload, mutation
 from prefectlite.api.scalars import JSON, UUID
 from prefectlite.api.state_json import json_object
 from prefectlite.api.types import listed
+from prefectlite.roles import OPERATORS
 
 
 async def delete_flow_group(context: Context, given: Payload) -> Payload:
@@ -37,12 +38,18 @@ def _document(column: str, key: str) -> Operation:
 
 _group = {"flow_group_id": UUID(required=True)}
 FIELDS = {
-    "delete_flow_group": mutation(delete_flow_group, _group, SUCCESS, "Delete all versions of a flow and their runs."),
+    "delete_flow_group": mutation(
+        delete_flow_group, _group, SUCCESS, "Delete all versions of a flow and their runs.", needs=OPERATORS
+    ),
     "set_flow_group_description": mutation(
-        set_flow_group_description, {**_group, "description": text()}, SUCCESS, "Say what a flow is for."
+        set_flow_group_description, {**_group, "description": text()}, SUCCESS, "Say what a flow is for.", needs=OPERATORS
     ),
     "set_flow_group_labels": mutation(
-        set_flow_group_labels, {**_group, "labels": listed(text)}, SUCCESS, "Labels of runs, in place of the flow's own."
+        set_flow_group_labels,
+        {**_group, "labels": listed(text)},
+        SUCCESS,
+        "Labels of runs, in place of the flow's own.",
+        needs=OPERATORS,
     ),
     "set_flow_group_run_config": mutation(
         _document("run_config", "run_config"),
@@ -50,6 +57,7 @@ FIELDS = {
         SUCCESS,
         "How runs are executed, in place of what the flow says.",
         "set_flow_group_run_config",
+        needs=OPERATORS,
     ),
     "set_flow_group_default_parameters": mutation(
         _document("default_parameters", "parameters"),
@@ -57,5 +65,6 @@ FIELDS = {
         SUCCESS,
         "Parameters of runs that are given none, in place of the flow's defaults.",
         "set_flow_group_default_parameters",
+        needs=OPERATORS,
     ),
 }

@@ -12,6 +12,7 @@ from prefectlite.api.scalars import JSON, UUID
 from prefectlite.api.state_json import json_object
 from prefectlite.api.types import listed
 from prefectlite.notifications.courier import KINDS, Courier
+from prefectlite.roles import ADMINS, OPERATORS
 
 _STATES = {
     "SCHEDULED": "Scheduled",
@@ -74,18 +75,32 @@ FIELDS = {
         },
         ID,
         'Have somebody told of states: WEBHOOK and SLACK_WEBHOOK with {"url": …}, EMAIL with {"to": …}.',
+        needs=ADMINS,
     ),
-    "delete_cloud_hook": mutation(delete_cloud_hook, _hook, SUCCESS, "Delete a hook and the record of its deliveries."),
+    "delete_cloud_hook": mutation(
+        delete_cloud_hook, _hook, SUCCESS, "Delete a hook and the record of its deliveries.", needs=ADMINS
+    ),
     "set_cloud_hook_active": mutation(
-        _switch(is_active=True), _hook, SUCCESS, "Have a hook told of states from now on.", "set_cloud_hook_active"
+        _switch(is_active=True),
+        _hook,
+        SUCCESS,
+        "Have a hook told of states from now on.",
+        "set_cloud_hook_active",
+        needs=OPERATORS,
     ),
     "set_cloud_hook_inactive": mutation(
-        _switch(is_active=False), _hook, SUCCESS, "Have a hook told of nothing any more.", "set_cloud_hook_inactive"
+        _switch(is_active=False),
+        _hook,
+        SUCCESS,
+        "Have a hook told of nothing any more.",
+        "set_cloud_hook_inactive",
+        needs=OPERATORS,
     ),
     "test_cloud_hook": mutation(
         test_cloud_hook,
         {**_hook, "flow_run_id": UUID(), "state_type": graphene.InputField(_state_types)},
         SUCCESS,
         "Send a message at once, of this run or a made-up one; says what came of it.",
+        needs=ADMINS,
     ),
 }

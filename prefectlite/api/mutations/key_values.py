@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
+from prefectlite.roles import OPERATORS
 
 
 async def set_key_value(context: Context, given: Payload) -> Payload:
@@ -22,8 +23,9 @@ FIELDS = {
         {"key": text(required=True), "value": JSON(), "tenant_id": UUID()},
         ID,
         "Give a key a value: JSON of at most 10,000 bytes.",
+        needs=OPERATORS,
     ),
     "delete_key_value": mutation(
-        delete_key_value, {"key_value_id": UUID(required=True)}, SUCCESS, "Forget a key and its value."
+        delete_key_value, {"key_value_id": UUID(required=True)}, SUCCESS, "Forget a key and its value.", needs=OPERATORS
     ),
 }

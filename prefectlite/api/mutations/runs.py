@@ -9,6 +9,7 @@ from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID, DateTime
 from prefectlite.api.state_json import json_object
 from prefectlite.api.types import listed
+from prefectlite.roles import AGENTS, OPERATORS
 
 
 async def create_flow_run(context: Context, given: Payload) -> Payload:
@@ -69,23 +70,30 @@ FIELDS = {
         },
         ID,
         "Schedule a run of a flow, now or at a time.",
+        needs=OPERATORS,
     ),
-    "cancel_flow_run": mutation(cancel_flow_run, _run, {"state": text()}, "Stop a run; says its state."),
+    "cancel_flow_run": mutation(cancel_flow_run, _run, {"state": text()}, "Stop a run; says its state.", needs=OPERATORS),
     "restart_flow_run": mutation(
         restart_flow_run,
         {**_run, "tasks": listed(text)},
         SUCCESS,
         "Run what did not succeed again, or these tasks (by name or slug), and all that depends on it.",
+        needs=OPERATORS,
     ),
-    "set_flow_run_name": mutation(set_flow_run_name, {**_run, "name": text(required=True)}, SUCCESS, "Rename a run."),
+    "set_flow_run_name": mutation(
+        set_flow_run_name, {**_run, "name": text(required=True)}, SUCCESS, "Rename a run.", needs=AGENTS
+    ),
     "set_task_run_name": mutation(
         set_task_run_name,
         {"task_run_id": UUID(required=True), "name": text(required=True)},
         SUCCESS,
         "Rename a task run.",
+        needs=AGENTS,
     ),
     "set_flow_run_labels": mutation(
-        set_flow_run_labels, {**_run, "labels": listed(text)}, SUCCESS, "Say which agents may take a run."
+        set_flow_run_labels, {**_run, "labels": listed(text)}, SUCCESS, "Say which agents may take a run.", needs=OPERATORS
     ),
-    "delete_flow_run": mutation(delete_flow_run, _run, SUCCESS, "Delete a run and all that is known of it."),
+    "delete_flow_run": mutation(
+        delete_flow_run, _run, SUCCESS, "Delete a run and all that is known of it.", needs=OPERATORS
+    ),
 }

@@ -14,6 +14,7 @@ from prefectlite.api.scalars import JSON, UUID, DateTime
 from prefectlite.api.state_json import json_object
 from prefectlite.api.types import input_type, listed
 from prefectlite.errors import BadRequest
+from prefectlite.roles import OPERATORS
 from prefectlite.schedules import Schedule
 from prefectlite.schedules.documents import schedule_from
 
@@ -85,14 +86,20 @@ FIELDS = {
         },
         SUCCESS,
         "When all versions of a flow run, in place of their own schedule: by clocks, or a whole `schedule` as JSON.",
+        needs=OPERATORS,
     ),
     "delete_flow_group_schedule": mutation(
-        delete_flow_group_schedule, _group, SUCCESS, "Have the versions of a flow run by their own schedule again."
+        delete_flow_group_schedule,
+        _group,
+        SUCCESS,
+        "Have the versions of a flow run by their own schedule again.",
+        needs=OPERATORS,
     ),
     "backfill_flow": mutation(
         backfill_flow,
         {"flow_id": UUID(required=True), "start": DateTime(required=True), "end": DateTime(required=True)},
         {"flow_run_ids": listed(text)},
         "Make the runs of a flow's schedule from `start` up to `end` that are missing.",
+        needs=OPERATORS,
     ),
 }

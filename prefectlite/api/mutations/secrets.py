@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
+from prefectlite.roles import ADMINS
 
 
 async def set_secret(context: Context, given: Payload) -> Payload:
@@ -24,6 +25,7 @@ FIELDS = {
         {**_name, "value": JSON(required=True), "tenant_id": UUID()},
         SUCCESS,
         "Keep a secret, encrypted. Hand the value over as a variable: the text of a query may be shown in messages.",
+        needs=ADMINS,
     ),
-    "delete_secret": mutation(delete_secret, _name, SUCCESS, "Forget a secret."),
+    "delete_secret": mutation(delete_secret, _name, SUCCESS, "Forget a secret.", needs=ADMINS),
 }

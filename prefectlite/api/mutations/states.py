@@ -7,12 +7,14 @@ from typing import Any
 
 import graphene
 
+from prefectlite.api.audit import by_hand, never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
 from prefectlite.api.state_json import json_object, state_of
 from prefectlite.api.types import input_type, listed, object_type
 from prefectlite.errors import BadRequest, PrefectliteError
+from prefectlite.roles import AGENTS
 
 MAX_STATES = 1_000
 Put = Callable[[str, Any, int | None], Awaitable[str | None]]
@@ -81,12 +83,19 @@ _result = object_type("set_state_result", {"id": UUID(), "status": text(), "mess
 _results = {"states": graphene.Field(graphene.NonNull(listed(_result)))}
 FIELDS = {
     "set_flow_run_states": mutation(
-        set_flow_run_states, _states(_new_state("flow_run")), _results, "Propose states of flow runs."
+        set_flow_run_states,
+        _states(_new_state("flow_run")),
+        _results,
+        "Propose states of flow runs.",
+        needs=AGENTS,
+        audited=by_hand,
     ),
     "set_task_run_states": mutation(
         set_task_run_states,
         _states(_new_state("task_run", flow_run_version=graphene.Int())),
         _results,
         "Propose states of task runs.",
+        needs=AGENTS,
+        audited=never,
     ),
 }

@@ -390,3 +390,42 @@ CREATE INDEX hook_delivery_by_hook ON hook_delivery (cloud_hook_id, created);
 CREATE INDEX hook_delivery_by_run ON hook_delivery (flow_run_id);
 CREATE INDEX hook_delivery_by_automation ON hook_delivery (automation_id);
 CREATE INDEX hook_delivery_pending ON hook_delivery (next_attempt) WHERE status = 'Pending';
+-- Who may use the API, where it asks for tokens. Of a token there is the SHA-256 only: nobody can read it here.
+CREATE TABLE api_token (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    token_hash TEXT NOT NULL UNIQUE,
+    expires_at $time,
+    last_used $time,
+    revoked_at $time,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+CREATE UNIQUE INDEX api_token_in_use ON api_token (name) WHERE revoked_at IS NULL;
+
+-- A browser that has shown a token. `id_hash` is the SHA-256 of what its cookie holds.
+CREATE TABLE login (
+    id_hash TEXT PRIMARY KEY,
+    token_id $id NOT NULL REFERENCES api_token (id) ON DELETE CASCADE,
+    expires_at $time NOT NULL,
+    created $time NOT NULL
+);
+
+CREATE INDEX login_by_token ON login (token_id);
+
+-- Who changed what: a row for each mutation, but for those by which runs tell what they do. Rows are only ever added.
+CREATE TABLE audit_log (
+    seq $seq PRIMARY KEY,
+    at $time NOT NULL,
+    actor TEXT NOT NULL,
+    role TEXT NOT NULL,
+    address TEXT,
+    action TEXT NOT NULL,
+    targets $json NOT NULL,
+    details $json NOT NULL,
+    outcome TEXT NOT NULL
+);
+
+CREATE INDEX audit_log_by_action ON audit_log (action, seq);

@@ -1,0 +1,94 @@
+"""What of a mutation is in the audit log: who, from where, what it was about, and how it went; never a secret's value.
+
+Mutations by which agents and runs tell what they do (states of task runs, lines of logs, heartbeats) are not in it: the
+histories of the runs are that record. States of flow runs are, unless an agent or a program of Prefect's sets them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from prefectlite.api.caller import Caller
+from prefectlite.api.context import Context
+from prefectlite.masks import HIDDEN
+from prefectlite.repository.audit import AuditRow
+from prefectlite.roles import Role
+
+_HIDDEN = re.compile(
+    r".*(password|passwd|secret|credential|authorization|api_?key|private).*|value|token|config|cookie", re.IGNORECASE
+)
+_ID = re.compile(r"id|key|name|.*_ids?")
+_LONGEST, _MOST, _DEEPEST = 200, 20, 5
+#: JSON that clients send as text is looked into up to this length.
+_LONGEST_JSON = 20_000
+
+
+def always(_caller: Caller) -> bool:
+    """Whoever uses the mutation."""
+    return True
+
+
+def never(_caller: Caller) -> bool:
+    """Of a mutation by which runs tell what they do."""
+    return False
+
+
+def by_hand(caller: Caller) -> bool:
+    """Of a mutation by which runs tell what they do, and people say how it went."""
+    return caller.role is not Role.AGENT and caller.core_version is None
+
+
+async def record(context: Context, action: str, given: Mapping[str, Any], answer: Mapping[str, Any], outcome: str) -> None:
+    """Add a mutation to the audit log; where callers show tokens, it is there when this returns."""
+    caller, session = context.caller, context.session
+    ids = {name: value for source in (given, answer) for name, value in source.items() if _ID.fullmatch(name)}
+    row = AuditRow(
+        session.clock.micros(),
+        caller.actor,
+        str(caller.role),
+        caller.address,
+        action,
+        _json({name: shown(value) for name, value in ids.items() if value is not None}),
+        _json({name: value for name, value in shown(given).items() if name not in ids}),
+        outcome,
+    )
+    written = session.audit.record(row)
+    if caller.is_known:
+        await written
+
+
+def shown(value: Any, depth: int = 0) -> Any:
+    """`value` as plain data that is short and tells no secrets."""
+    if isinstance(value, str):
+        value = value.encode(errors="replace").decode()
+        if value[:1] in ("{", "[") and len(value) <= _LONGEST_JSON:
+            try:
+                return shown(msgspec.json.decode(value), depth)
+            except (msgspec.DecodeError, RecursionError):
+                pass
+        return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}… ({len(value):,} characters)"
+    if isinstance(value, Mapping | list | tuple) and depth >= _DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        items = list(value.items())[:_MOST]
+        return {
+            str(key)[:_LONGEST]: HIDDEN if _HIDDEN.fullmatch(str(key)) and item is not None else shown(item, depth + 1)
+            for key, item in items
+        }
+    if isinstance(value, list | tuple):
+        return [shown(item, depth + 1) for item in value[:_MOST]]
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if value is None or isinstance(value, bool | int | float) else str(value)[:_LONGEST]
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode(errors="replace").replace("\\u0000", "\\ufffd")

@@ -1,0 +1,103 @@
+"""HTTP connections that cannot be held open by doing nothing: uvicorn's own, with the deadlines that it has not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+#: Seconds within which the whole head of a request has to come, from the connection's or its first byte's on.
+HEAD_SECONDS = 8.0
+#: A body has to come with so many bytes in each such time.
+BODY_SECONDS, BODY_BYTES = 5.0, 5 * 1024
+#: Of all connections no other machine has more than this.
+PER_ADDRESS = 256
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+class Connection(H11Protocol):
+    """One connection. Who is too slow, or has too many, is cut off."""
+
+    _open: Counter[str] = Counter()  # of all servers in the process: connections by address
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._in_body = False
+        self._received = 0
+        self._address: str | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        address = self.client[0] if self.client else ""
+        if address not in _LOOPBACK:
+            self._address = address
+            self._open[address] += 1
+            if self._open[address] > PER_ADDRESS:
+                transport.abort()
+                return
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._leave()  # from here on it is a WebSocket, with limits of its own
+        super().handle_websocket_upgrade(event)
+
+    def _watch(self) -> None:
+        state = self.conn.their_state
+        if self.transport.is_closing() or self.conn.our_state is h11.SWITCHED_PROTOCOL:
+            self._stop()
+        elif state is h11.SEND_BODY:
+            if not self._in_body:
+                self._stop()
+                self._in_body, self._received = True, 0
+                self._deadline = self.loop.call_later(BODY_SECONDS, self._look_at_body)
+        elif state is h11.IDLE and self.conn.trailing_data[0]:
+            if self._deadline is None or self._in_body:
+                self._wait_for_head()
+        else:
+            self._stop()
+
+    def _wait_for_head(self) -> None:
+        self._stop()
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._cut)
+
+    def _look_at_body(self) -> None:
+        if self._received < BODY_BYTES and not self.flow.read_paused:  # paused: it is we who are slow
+            self._cut()
+            return
+        self._received = 0
+        self._deadline = self.loop.call_later(BODY_SECONDS, self._look_at_body)
+
+    def _cut(self) -> None:
+        self._stop()
+        self.transport.abort()  # without waiting until what is left could be sent: nobody may read it
+
+    def _stop(self) -> None:
+        self._in_body = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _leave(self) -> None:
+        self._stop()
+        if self._address is not None:
+            self._open[self._address] -= 1
+            if not self._open[self._address]:
+                del self._open[self._address]
+            self._address = None

@@ -1,0 +1,79 @@
+"""`prefectlite token`: who may use the API of a server that asks for tokens."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from prefectlite.cli.asking import asking, place
+from prefectlite.cli.tables import OUTPUT, age, show
+from prefectlite.errors import BadRequest, NotFound
+from prefectlite.roles import Role
+
+_COLUMNS = "id name role created expires_at last_used revoked_at"
+_LIST = f"query {{ api_token(order_by: {{created: asc}}) {{ {_COLUMNS} }} }}"
+_CREATE = "mutation ($input: create_api_token_input!) { create_api_token(input: $input) { id token } }"
+_REVOKE = "mutation ($id: UUID!) { revoke_api_token(input: {token_id: $id}) { success } }"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@click.group("token")
+def command() -> None:
+    """Tokens for the API: who has one shows it as `Authorization: Bearer …`, or in the setting api_token."""
+
+
+@command.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice([str(role) for role in Role]), required=True, help="What it is for.")
+@click.option("--expires", metavar="30d", help="After which time it is of no use (m, h, d, w); never, if not given.")
+@asking
+def create(name: str, role: str, expires: str | None, database: str | None, api: str | None) -> None:
+    """Make a token called NAME and print it, this once: what is kept of it does not tell it."""
+    given = {"name": name, "role": role}
+    if expires is not None:
+        given["expires_at"] = _moment(expires).isoformat()
+    made = place(database, api).ask(_CREATE, input=given)["create_api_token"]
+    click.echo(made["token"])
+
+
+@command.command("list")
+@click.option("--all", "with_revoked", is_flag=True, help="Those that were revoked, too.")
+@asking
+@OUTPUT
+def list_(with_revoked: bool, database: str | None, api: str | None, output: str) -> None:
+    """List tokens: their names and roles, and when they were used last."""
+    found = place(database, api).ask(_LIST)["api_token"]
+    rows = [row for row in found if with_revoked or row["revoked_at"] is None]
+    if output == "table":
+        for row in rows:
+            row["last_used"] = age(row["last_used"])
+    columns = _COLUMNS.split()
+    headings = [column.replace("_", " ").upper() for column in columns]
+    show(headings, [[row[column] for column in columns] for row in rows], output)
+
+
+@command.command("revoke")
+@click.argument("token")
+@asking
+def revoke(token: str, database: str | None, api: str | None) -> None:
+    """Let TOKEN (its name or id) be of no use from now on."""
+    where = place(database, api)
+    in_use = [row for row in where.ask(_LIST)["api_token"] if row["revoked_at"] is None]
+    found = [row for row in in_use if row["id"] == token] or [row for row in in_use if row["name"] == token]
+    if not found:
+        raise NotFound(f"There is no token {token!r} that could be revoked")
+    where.ask(_REVOKE, id=found[0]["id"])
+    click.echo(f"{found[0]['name']} revoked")
+
+
+def _moment(text: str) -> datetime:
+    """The moment that is so far away."""
+    match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text.strip().lower())
+    if match is None or not int(match[1]):
+        raise BadRequest(f"--expires {text}: a number and one of m, h, d, w is needed, such as 30d")
+    try:
+        return datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        raise BadRequest(f"--expires {text}: this is too long") from None

@@ -1,0 +1,185 @@
+"""Tokens: made, revoked, and recognised when somebody shows one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+import msgspec
+
+from prefectlite.client.key_values import checked_name
+from prefectlite.clock import Clock, to_micros
+from prefectlite.errors import BadRequest, StoreError
+from prefectlite.repository import tokens
+from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.tokens import TokenRow
+from prefectlite.roles import Role
+
+PREFIX = "pl_"
+#: Seconds after which the database is asked again: another process may have revoked the token.
+RECHECK = 10.0
+#: How long a browser stays logged in.
+LOGIN = timedelta(hours=12)
+#: Who showed a good token is remembered, up to so many.
+REMEMBERED = 1_000
+_USE_NOTED_EVERY = 60_000_000  # microseconds
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """A token, which is shown this once."""
+
+    id: str
+    text: str
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who somebody has shown to be: the token's name and role, and by which hash they are recognised again."""
+
+    actor: str
+    role: Role
+    token_id: str
+    digest: bytes
+    is_login: bool = False
+
+
+class _Known(msgspec.Struct):
+    identity: Identity
+    expires_at: int | None
+    checked: float
+
+
+def new_text() -> str:
+    """256 bits that nobody can guess, as text."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+class Tokens:
+    """The tokens of one database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._revocation = asyncio.Event()
+
+    async def create(
+        self, name: str, role: Role | str, expires_at: datetime | None = None, text: str | None = None
+    ) -> NewToken:
+        """A new token, `text` if it is given. Raises BadRequest for a name that is in use, no such role, a time gone by."""
+        checked_name(name, "name")
+        if role not in set(Role):
+            raise BadRequest(f"role: {role!r} is none of {', '.join(Role)}")
+        now = self._clock.micros()
+        until = None if expires_at is None else to_micros(expires_at)
+        if until is not None and until <= now:
+            raise BadRequest("expires_at: this time has gone by")
+        text = text or new_text()
+        token_hash = _hash(text.encode()).hex()
+
+        async def work(tx: Transaction) -> str:
+            return await tokens.add(tx, name, str(role), token_hash, until, now)
+
+        return NewToken(await self._database.write(work, durable=True), text)
+
+    async def revoke(self, token_id: str) -> None:
+        """Let a token be of no use: here at once, in other processes within 10 seconds. Raises NotFound."""
+
+        async def work(tx: Transaction) -> None:
+            await tokens.revoke(tx, token_id, self._clock.micros())
+
+        await self._database.write(work, durable=True)
+        self._forget()
+
+    async def identity(self, shown: bytes) -> Identity | None:
+        """Who shows this token; None if it is no token, or one that has expired or was revoked."""
+        return await self._identity(_hash(shown), is_login=False)
+
+    async def login(self, token: bytes) -> tuple[Identity, str] | None:
+        """Who shows this token, and the key of a login made with it, which is shown this once; None as of `identity`."""
+        found = await self.identity(token)
+        if found is None:
+            return None
+        key, now = secrets.token_urlsafe(32), self._clock.micros()
+        until = now + LOGIN // timedelta(microseconds=1)
+
+        async def work(tx: Transaction) -> None:
+            await tokens.add_login(tx, _hash(key.encode()).hex(), found.token_id, until, now)
+
+        await self._database.write(work, durable=True)
+        return found, key
+
+    async def identity_of_login(self, key: bytes) -> Identity | None:
+        """Who made the login with this key; None if it has expired or was ended."""
+        return await self._identity(_hash(key), is_login=True)
+
+    async def log_out(self, key: bytes) -> None:
+        """End a login."""
+
+        async def work(tx: Transaction) -> None:
+            await tokens.remove_login(tx, _hash(key).hex())
+
+        await self._database.write(work, durable=True)
+        self._forget()
+
+    def is_remembered(self, shown: bytes) -> bool:
+        """Whether this token or key of a login was good a while ago."""
+        return _hash(shown) in self._known
+
+    async def end_of(self, identity: Identity) -> None:
+        """Return when `identity` is good no more."""
+        while True:
+            revocation = self._revocation  # before the look, so that none falls between
+            if not await self._is_good(identity):
+                return
+            sleeping = asyncio.ensure_future(self._clock.sleep(RECHECK))
+            waiting = asyncio.ensure_future(revocation.wait())
+            try:
+                await asyncio.wait([sleeping, waiting], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                sleeping.cancel()
+                waiting.cancel()
+
+    async def _is_good(self, identity: Identity) -> bool:
+        try:
+            return await self._identity(identity.digest, is_login=identity.is_login) is not None
+        except StoreError:  # nothing can be asked then either; whether it is good turns out afterwards
+            return True
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._revocation.set()
+        self._revocation = asyncio.Event()
+
+    async def _identity(self, digest: bytes, *, is_login: bool) -> Identity | None:
+        now = self._clock.micros()
+        known = self._known.get(digest)
+        if known is not None and known.identity.is_login == is_login and self._clock.monotonic() - known.checked < RECHECK:
+            return known.identity if known.expires_at is None or known.expires_at > now else None
+        checked, revocation = self._clock.monotonic(), self._revocation
+        row = await (tokens.by_login if is_login else tokens.by_hash)(self._database, digest.hex(), now)
+        if row is None:
+            self._known.pop(digest, None)
+            return None
+        found = Identity(row.name, Role(row.role), row.id, digest, is_login)
+        if revocation is self._revocation:  # else something was revoked while the database answered
+            self._known[digest] = _Known(found, row.expires_at, checked)
+            self._known.move_to_end(digest)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        await self._note_use(row, now)
+        return found
+
+    async def _note_use(self, row: TokenRow, now: int) -> None:
+        if row.last_used is not None and now - row.last_used < _USE_NOTED_EVERY:
+            return
+
+        async def work(tx: Transaction) -> None:
+            await tokens.note_use(tx, row.id, now)
+
+        await self._database.write(work)
+
+
+def _hash(shown: bytes) -> bytes:
+    return hashlib.sha256(shown).digest()

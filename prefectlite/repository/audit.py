@@ -1,0 +1,34 @@
+"""The audit log, as the database has it. Rows are added, and never changed or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from prefectlite.repository.database import Transaction
+from prefectlite.repository.sequence import take_sequence
+
+_ADD = """
+INSERT INTO audit_log (seq, at, actor, role, address, action, targets, details, outcome)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """Who did what: `targets` and `details` are JSON, `outcome` is `done`, `refused`, or `failed` with the error's code."""
+
+    at: int
+    actor: str
+    role: str
+    address: str | None
+    action: str
+    targets: str
+    details: str
+    outcome: str
+
+
+async def add(tx: Transaction, rows: Sequence[AuditRow]) -> None:
+    """Add rows, in this order."""
+    first = await take_sequence(tx, len(rows))
+    await tx.executemany(_ADD, [(seq, *msgspec.structs.astuple(row)) for seq, row in enumerate(rows, first)])

@@ -1,0 +1,113 @@
+"""Connections of `serve`: who is slow, and who has too many."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from prefectlite.cli import connections
+from prefectlite.cli.connections import Connection
+from tests.api.conftest import _QuietServer
+
+pytestmark = pytest.mark.asyncio
+HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+
+
+async def length(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers how long the body is, after half a second."""
+    try:
+        body = await Request(scope, receive).body()
+    except Exception:
+        return
+    await asyncio.sleep(0.5)
+    await PlainTextResponse(str(len(body)))(scope, receive, send)
+
+
+@contextlib.asynccontextmanager
+async def served() -> AsyncIterator[int]:
+    config = uvicorn.Config(length, port=0, log_level="error", lifespan="off", http=Connection, timeout_graceful_shutdown=1)
+    server = _QuietServer(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn sets no event
+        await asyncio.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def answer(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
+    """All that is answered until the connection ends, or for two seconds."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(pause)
+        found = b""
+        with contextlib.suppress(TimeoutError, ConnectionResetError):
+            async with asyncio.timeout(2):
+                while piece := await reader.read(65_536):
+                    found += piece
+                found += b"<closed>"
+        return found
+    finally:
+        writer.close()
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "BODY_SECONDS", 0.3)
+
+
+async def test_who_is_slow_is_cut_off() -> None:
+    async with served() as port:
+        body = HEAD + b"Content-Length: 100000\r\n\r\n"
+        slow = [[b""], [HEAD], [body], [body, b"x" * 100, b"x"], [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"]]
+        answers = await asyncio.gather(*(answer(port, *parts, pause=0.1) for parts in slow))
+        assert [found.replace(b"<closed>", b"") for found in answers] == [b""] * len(slow)
+
+
+async def test_who_is_not_is_answered() -> None:
+    async with served() as port:
+        body = HEAD + b"Content-Length: 60000\r\n\r\n"
+        found = await answer(port, body, *[b"x" * 10_000] * 6, pause=0.12)  # longer than the deadline, and steadily
+        assert b"\r\n\r\n60000" in found
+        found = await answer(port, HEAD + b"Content-Length: 1\r\n\r\n1", HEAD + b"Content-Length: 2\r\n\r\n22", pause=0.1)
+        assert found.count(b"200 OK") == 2  # the application takes longer than any deadline, and the connection stays
+        assert not found.endswith(b"<closed>")
+
+
+async def test_the_next_request_has_a_deadline_too() -> None:
+    async with served() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + b"Content-Length: 1\r\n\r\n1" + HEAD)
+        async with asyncio.timeout(3):
+            with contextlib.suppress(ConnectionResetError):
+                while await reader.read(65_536):
+                    pass
+        writer.close()
+
+
+async def test_one_address_has_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_LOOPBACK", ())
+    monkeypatch.setattr(connections, "PER_ADDRESS", 2)
+    monkeypatch.setattr(Connection, "_open", Counter())
+    request = HEAD + b"Content-Length: 1\r\n\r\n1"
+    async with served() as port:
+        found = await asyncio.gather(*(answer(port, request) for _ in range(4)))
+        assert sum(b"200 OK" in one for one in found) == 2
+        for _ in range(100):
+            if not Connection._open:
+                break
+            await asyncio.sleep(0.02)
+        assert b"200 OK" in await answer(port, request)
