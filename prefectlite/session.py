@@ -67,6 +67,7 @@ class Session(Site):
         self.answers.add(calls.FLOW_RUN, self.flow_run)
         self.answers.add(calls.SCHEDULED_RUNS, self._offer)
         self.answers.add(calls.LEAVE, self._let_go)
+        self.answers.add(calls.SECRET, self.client.secrets.get)
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 

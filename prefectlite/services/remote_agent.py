@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
+from prefectlite.contexts import active_record
 from prefectlite.kept import kept
+from prefectlite.plain_calls import RecordElsewhere
 from prefectlite.remote_site import TurnsAtTheServer, open_remote_site
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
@@ -31,6 +33,7 @@ class RemoteAgent:
         What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
         """
         async with open_remote_site(self._settings, self._name, self._labels) as (site, listen):
+            active_record.set(RecordElsewhere(site.ask))
             agent = Agent(site, Catalog(), self._begin, lambda _: TurnsAtTheServer(site), self._labels)
             listen("sign of life", lambda: self._look(agent))
             looking = asyncio.create_task(restarting("agent", agent.run))

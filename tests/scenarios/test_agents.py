@@ -47,6 +47,14 @@ with Flow("held") as held:
 with Flow("quick") as quick:
     end(Parameter("name"))
 
+@task
+def spend(secret):
+    mark("spent" if secret == "a-long-word" else "wrong")
+
+with Flow("secretive") as secretive:
+    from prefectlite.tasks.secrets import PrefectSecret
+    spend(PrefectSecret("TOKEN"))
+
 with Flow("paused") as paused:
     from prefectlite.triggers import manual_only
     end.copy(trigger=manual_only)(begin(Parameter("name")))
@@ -195,6 +203,38 @@ def test_an_agent_goes_on_while_its_server_is_started_again(tmp_path: Path, free
     assert {pid for _, pid in place.marks()} == {str(working.pid)}
     assert [what for what, _ in place.marks()] == ["begin-e", "hold-e", "end-E", "end-f"]
     assert rows(tmp_path / "test.sqlite", "SELECT lease_epoch FROM flow_run WHERE id = ?", run_id) == [(1,)]
+
+
+SET_SECRET = "mutation ($input: set_secret_input!) { set_secret(input: $input) { success } }"
+
+
+def test_secrets_are_not_given_to_whoever_asks(place: Place) -> None:
+    place.server.graphql(SET_SECRET, input={"name": "TOKEN", "value": "a-long-word"})
+    with place.agent():
+        run_id = place.server.start("secretive")
+        place.ends(run_id, "Failed")
+    query = "query ($id: uuid) { task_run(where: {flow_run_id: {_eq: $id}}) { state_message } }"
+    messages = [found["state_message"] for found in place.server.graphql(query, id=run_id)["task_run"]]
+    assert any("Secrets are given to agents only by a server that asks for tokens" in text for text in messages), messages
+
+
+def test_an_agent_with_a_token_reads_secrets(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    with serving("--auth", port=free_port, cwd=tmp_path, **SILENCE) as server:
+        admin = (tmp_path / "home" / "token").read_text().strip()
+        server.show(admin)
+        register(tmp_path, server.url, "--label", "gpu")
+        server.graphql(SET_SECRET, input={"name": "TOKEN", "value": "a-long-word"})
+        made = prefectlite("token", "create", "worker", "--role", "agent", "--api", server.url, cwd=tmp_path)
+        token = next(word for word in made.stdout.split() if word.startswith("pl_"))
+        with agent("-l", "gpu", url=server.url, cwd=tmp_path, PREFECTLITE_API_TOKEN=token, **SILENCE):
+            place, run_id = Place(tmp_path, server), server.start("secretive")
+            place.ends(run_id)
+            held = server.start("held", name="x")
+            wait_until(lambda: place.has("hold-x"))
+            place.go("x")
+            place.ends(held)
+    assert place.has("spent")
 
 
 def test_what_the_command_says_of_mistakes(tmp_path: Path, free_port: int) -> None:
