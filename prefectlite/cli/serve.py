@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import msgspec
@@ -41,13 +42,14 @@ _CLOSING = 2  # seconds that open connections get after the server was told to s
 @click.option("--host", help="The address to listen on (127.0.0.1).")
 @click.option("--port", type=int, help="The port to listen on (8080; 0 takes a free one).")
 @click.option("--auth/--no-auth", default=None, help="Ask for tokens (no; addresses but loopback need it).")
+@click.option("--agent/--no-agent", default=None, help="Execute runs in this process, too (yes).")
+@click.option("-l", "--label", "labels", multiple=True, help="A label of its agent, which takes runs that have no others.")
 @DATABASE
 @click.option("--project", default="default", show_default=True, help="The project to register FLOWS under.")
-def command(
-    flows: tuple[str, ...], host: str | None, port: int | None, auth: bool | None, database: str | None, project: str
-) -> None:
+def command(flows: tuple[str, ...], project: str, labels: tuple[str, ...], **options: Any) -> None:
     """Register FLOWS (files, or package.module:flow), serve the API and the UI, and run what is asked, until Ctrl-C."""
-    settings = _secured(load_settings(options=OPTIONS, host=host, port=port, auth=auth, database_url=database))
+    options["database_url"] = options.pop("database")
+    settings = _secured(load_settings(options=OPTIONS, agent_labels=labels or None, **options))
     loaded = _load(flows)
     listener = _listen(settings)
     with contextlib.closing(listener):

@@ -114,6 +114,22 @@ def test_runs_go_to_agents_that_have_their_labels(place: Place) -> None:
     assert where["end-labelled"] == str(process.pid)
 
 
+def test_a_server_may_leave_all_runs_to_agents_or_have_labels(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    with serving("--no-agent", port=free_port, cwd=tmp_path, **SILENCE) as server:
+        register(tmp_path, server.url)
+        run_id = server.start("quick", name="a")
+        with agent(url=server.url, cwd=tmp_path, **SILENCE) as process:
+            wait_until(lambda: server.state(run_id) == "Success")
+        server.stop()
+    with serving("--label", "gpu", port=free_port, cwd=tmp_path, **SILENCE) as server:
+        register(tmp_path, server.url, "--label", "gpu")
+        run_id = server.start("quick", name="b")
+        wait_until(lambda: server.state(run_id) == "Success")
+        pids = dict(Place(tmp_path, server).marks())
+    assert pids == {"end-a": str(process.pid), "end-b": str(server.process.pid)}
+
+
 def test_of_two_agents_one_takes_a_run(place: Place) -> None:
     with place.agent("-n", "one") as one, place.agent("-n", "two") as two:
         runs = [place.server.start("quick", name=f"n{number}") for number in range(30)]
