@@ -47,6 +47,10 @@ class Processes(Protocol):
         """How many are executed now."""
         ...
 
+    def has(self, run_id: str) -> bool:
+        """Whether this run is one of them."""
+        ...
+
     async def wait_idle(self) -> None:
         """Return when none is."""
         ...
@@ -118,6 +122,10 @@ class Site(ABC):
     def running(self) -> int:
         """How many runs are executed now, here or in processes of their own."""
         return self.host.running + (self.processes.running if self.processes is not None else 0)
+
+    def has(self, run_id: str) -> bool:
+        """Whether this run is executed here, in a process of its own perhaps, or about to be."""
+        return self.host.has(run_id) or (self.processes is not None and self.processes.has(run_id))
 
     async def wait_idle(self) -> None:
         """Return when no run is executed."""

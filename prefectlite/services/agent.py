@@ -145,8 +145,7 @@ class Agent:
         """The id of this process, if it owns a run that it does not execute any more."""
         owner = self._site.owner_id
         row = await read_at_last(lambda: self._site.flow_run(run_id), "flow runs")
-        is_here = self._site.host.has(run_id) or self._processes.has(run_id)
-        return owner if row.owner == owner and not is_here else None
+        return owner if row.owner == owner and not self._site.has(run_id) else None
 
     async def _execute_now(self, run_id: str, takeover_from: str | None) -> None:
         row = await self._site.flow_run(run_id)

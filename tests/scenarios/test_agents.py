@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -112,6 +113,9 @@ def test_runs_go_to_agents_that_have_their_labels(place: Place) -> None:
     where = dict(place.marks())
     assert where["end-plain"] == str(place.server.process.pid)
     assert where["end-labelled"] == str(process.pid)
+    query = "query ($id: uuid!) { flow_run_by_pk(id: $id) { agent { name } } }"
+    assert place.server.graphql(query, id=run_id)["flow_run_by_pk"]["agent"] == {"name": "agent"}
+    assert place.server.graphql(query, id=other)["flow_run_by_pk"]["agent"] is None
 
 
 def test_a_server_may_leave_all_runs_to_agents_or_have_labels(tmp_path: Path, free_port: int) -> None:
@@ -172,6 +176,7 @@ def test_an_agent_that_leaves_has_its_runs_taken_up(place: Place) -> None:
             output, _ = first.communicate(timeout=20)
             assert first.returncode == 0, output
             assert "1 flow run(s) are left to be taken up again" in output
+            assert re.search(rf"Flow run \S+ \({run_id}\) of held begins", output)
             wait_until(lambda: ["hold-b", str(second.pid)] in place.marks())
             place.go("b")
             place.ends(run_id)
