@@ -140,6 +140,8 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             serving = group.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()
             _announce(settings, listener, flows)
+            if settings.auth and sys.stdout.isatty():  # a log keeps what it is told, and others read it
+                _offer_login(listener, runtime)
             warming = group.create_task(warm(runtime.app))
             waiting = group.create_task(stop.wait())
             await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
@@ -171,6 +173,12 @@ def _config(runtime: Runtime) -> uvicorn.Config:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _offer_login(listener: socket.socket, runtime: Runtime) -> None:
+    # What stands behind the # stays in the browser: no server, proxy or log of one gets to see it.
+    address = _address(listener).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    click.echo(f"  log in    {address}/#token={runtime.session.client.tokens.new_link()}  (once, within 10 minutes)")
 
 
 def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]]) -> None:
