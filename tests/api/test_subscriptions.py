@@ -11,7 +11,7 @@ import pytest
 from prefectlite import Flow, Runtime
 from prefectlite.api import subscriptions
 from prefectlite.api.subscriptions import logs, state_changes
-from prefectlite.live.events import StateChange
+from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.records import StateRecord
 from tests.api.sockets import dial, initialise, receive, send, until
 
@@ -27,7 +27,7 @@ async def test_states_of_all_flow_runs_as_they_come(port: int, runtime: Runtime,
             socket, id="1", type="subscribe", payload={"query": f"subscription {{ news: state_changes {{ {CHANGE} }} }}"}
         )
         # The session itself listens too, for orders.
-        await until(lambda: len(runtime.session.bus._subscriptions[("flow_runs",)]) == 2)
+        await until(lambda: runtime.session.bus.listeners(ALL_FLOW_RUNS) == 2)
         await send(socket, type="ping")
         await receive(socket)
         run = await flows[0].run()
