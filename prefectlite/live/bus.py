@@ -79,12 +79,24 @@ class Subscription:
         self._drop()
         return self._stream.end - self._next
 
-    async def batch(self, most: int = 1_000) -> list[Event]:
-        """The events that are here, `most` of them at the most; at least one, unless no more will come."""
-        while not (events := self._take(most)) and self._rest is None:
+    async def arrival(self) -> bool:
+        """Return when there are events to be read; False when no more will come."""
+        while not self.unread and self._rest is None:
             future = self._stream.waiting[self] = asyncio.get_running_loop().create_future()
             await future
-        return events
+        return self.unread > 0
+
+    def latest(self, most: int) -> list[Event]:
+        """The last `most` events that are here; those before them are dropped."""
+        if (unread := self.unread) > most:
+            self._take(unread - most)
+            self._lagged = True
+        return self._take(most)
+
+    async def batch(self, most: int = 1_000) -> list[Event]:
+        """The events that are here, `most` of them at the most; at least one, unless no more will come."""
+        await self.arrival()
+        return self._take(most)
 
     def close(self) -> None:
         """No more events; who waits for one stops iterating."""
