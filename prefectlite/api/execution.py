@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,15 @@ from prefectlite.api.context import Context
 from prefectlite.api.documents import Document, Documents
 from prefectlite.api.failures import answer_errors, error_objects
 from prefectlite.api.limits import Budget
+from prefectlite.api.news import Sources
 from prefectlite.api.permissions import check_fields
 from prefectlite.api.queries import read_json
 from prefectlite.api.requests import Answer, Request, failure
 from prefectlite.api.schema import SCHEMA
 from prefectlite.api.selections import Asked, Nodes, is_compiled, raw_variables, root
-from prefectlite.api.subscriptions import SOURCES
+from prefectlite.api.subscriptions import INNER_TYPES, NEWS_TYPES
+from prefectlite.api.turns import Turns
+from prefectlite.api.wording import Wordings, wanted
 from prefectlite.errors import BadRequest, PrefectliteError
 from prefectlite.roles import Role
 
@@ -44,6 +48,7 @@ class Execution:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._documents = Documents(SCHEMA)
+        self._sources, self._wordings = Sources(session), Wordings()
 
     def budget(self) -> Budget:
         """A fresh budget, for one request from outside."""
@@ -71,10 +76,12 @@ class Execution:
         except Exception as error:
             return answer_errors([error], status=200)
 
-    async def subscribe(self, request: Request, budget: Budget, caller: Caller) -> Answer | AsyncGenerator[bytes, None]:
-        """The answers of a subscription, one for each piece of news; or what was wrong with it, as one answer.
+    async def subscribe(
+        self, request: Request, budget: Budget, caller: Caller, turns: Turns | None = None
+    ) -> Answer | AsyncGenerator[list[bytes], None]:
+        """The answers of a subscription, in batches, one for each piece of news; or what was wrong with it, as one answer.
 
-        Queries and mutations give the one answer that they have.
+        Queries and mutations give the one answer that they have. Batches come when it is the subscriber's turn.
         """
         try:
             prepared = await self._prepare(request, budget)
@@ -83,7 +90,7 @@ class Execution:
             if prepared.operation.operation is not OperationType.SUBSCRIPTION:
                 return await self.run(request, Budget(), caller)
             _check(prepared, caller, "Subscription")
-            return self._news(prepared)
+            return self._news(prepared, turns or Turns())
         except Exception as error:
             return answer_errors([error], status=400)
 
@@ -127,20 +134,22 @@ class Execution:
             answer["errors"] = error_objects(result.errors)
         return Answer(msgspec.json.encode(answer))
 
-    async def _news(self, prepared: Prepared) -> AsyncGenerator[bytes, None]:
+    async def _news(self, prepared: Prepared, turns: Turns) -> AsyncGenerator[list[bytes], None]:
         asked = prepared.asked
         for key, nodes in asked.root_fields(prepared.operation, "Subscription").items():  # validation lets one pass
             field = nodes[0].name.value
-            type_name = "state_change" if field == "state_changes" else "log_line"
-            wanted = [(k, found[0].name.value) for k, found in asked.fields(type_name, nodes).items()]
+            arguments = asked.arguments("Subscription", nodes[0])
+            about = (field, *sorted(arguments.items())) if field == "run_counts" else field
+            wording = self._wordings.get(key, about, wanted(asked, NEWS_TYPES[field], nodes, INNER_TYPES))
             try:
-                source = SOURCES[field](self._session, **asked.arguments("Subscription", nodes[0]))
-                async with aclosing(source):
-                    async for news in source:
-                        news["__typename"] = type_name
-                        yield msgspec.json.encode({"data": {key: {k: news[name] for k, name in wanted}}})
+                async with aclosing(self._sources.open(field, turns, **arguments)) as source:
+                    async for batch in source:
+                        begun = time.perf_counter()
+                        texts = wording.texts(batch)
+                        turns.took(time.perf_counter() - begun)
+                        yield texts
             except Exception as error:
-                yield answer_errors([error], status=200).body
+                yield [answer_errors([error], status=200).body]
 
 
 def _check(prepared: Prepared, caller: Caller, type_name: str) -> None:

@@ -1,13 +1,21 @@
-"""HTTP connections that cannot be held open by doing nothing: uvicorn's own, with the deadlines that it has not."""
+"""HTTP connections that cannot be held open by doing nothing, and WebSockets that write many messages at once.
+
+They are uvicorn's own, with the deadlines that it has not, and without the way that it goes for each single message.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from prefectlite.api.websocket import OUTLET
 
 #: Seconds within which the whole head of a request has to come, from the connection's or its first byte's on.
 HEAD_SECONDS = 8.0
@@ -102,3 +110,31 @@ class Connection(H11Protocol):
             if not self._open[self._address]:
                 del self._open[self._address]
             self._address = None
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """One WebSocket; news goes out in batches through it, as the outlet in its scope."""
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope") and not self.config.ws_per_message_deflate:
+            cast(dict[str, Any], self.scope)[OUTLET] = self
+
+    async def ready(self) -> None:
+        """Return when there is room. Raises OSError when the connection is gone."""
+        await self.writable.wait()
+        if self.disconnected or self.close_sent:
+            raise ClientDisconnected
+
+    def write(self, messages: Sequence[bytes]) -> None:
+        """Send text messages, in UTF-8."""
+        self.transport.write(b"".join([part for message in messages for part in (_head(len(message)), message)]))
+
+
+def _head(size: int) -> bytes:
+    """What a whole text message of `size` bytes begins with on its way from a server (RFC 6455, 5.2)."""
+    if size < 126:
+        return bytes((0x81, size))
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2)
+    return b"\x81\x7f" + size.to_bytes(8)

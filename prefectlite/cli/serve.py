@@ -18,7 +18,7 @@ import uvicorn
 from prefectlite.api.app import warm
 from prefectlite.api.guard import LOCAL_HOSTS
 from prefectlite.cli import OPTIONS
-from prefectlite.cli.connections import Connection
+from prefectlite.cli.connections import Connection, Socket
 from prefectlite.cli.options import DATABASE
 from prefectlite.client.token_file import ensure_admin, token_path
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
@@ -161,7 +161,8 @@ def _config(runtime: Runtime) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         date_header=False,
-        ws="websockets-sansio",
+        ws=Socket,
+        ws_per_message_deflate=False,  # it would take more of the loop's time than all the rest of sending
         ws_max_size=1024 * 1024,
         limit_concurrency=512,
         h11_max_incomplete_event_size=16 * 1024,

@@ -1,50 +1,132 @@
-"""The live bus: publishing never waits, and a slow subscriber loses the oldest news, not memory."""
+"""The live bus: publishing never waits, and a slow subscriber loses the oldest news, not memory.
+
+Who publishes pays for a topic, not for each of its subscribers: an event is kept once, and each of them has a place in the
+row of events, which it moves on itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable
 from types import TracebackType
 
-from prefectlite.live.events import ALL_FLOW_RUNS, Event, LogLine, Topic
+from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, Event, LogLine, Topic
 
 CAPACITY = 20_000
+#: An event more or less is not worth moving the others for.
+_SLACK = 256
+
+
+class _Stream:
+    """The events of one topic that some subscriber has not read yet. Events are numbered from 0 on."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.first = 0  # the number of the first of `events`
+        self.subscriptions: set[Subscription] = set()
+        self.waiting: dict[Subscription, asyncio.Future[None]] = {}
+        self._room = _SLACK
+
+    @property
+    def end(self) -> int:
+        """The number that the next event will have."""
+        return self.first + len(self.events)
+
+    def add(self, event: Event, capacity: int) -> None:
+        self.events.append(event)
+        if len(self.events) > self._room:
+            self._forget(capacity)
+        if self.waiting:
+            waiting, self.waiting = self.waiting, {}
+            for future in waiting.values():
+                if not future.done():
+                    future.set_result(None)
+
+    def _forget(self, capacity: int) -> None:
+        """Let go of what all have read, and of what is too much. Seldom: it costs time for each subscriber."""
+        unread = min(subscription._next for subscription in self.subscriptions)
+        keep = max(unread, self.end - capacity)
+        if keep > self.first:
+            del self.events[: keep - self.first]
+            self.first = keep
+        self._room = len(self.events) + max(_SLACK, len(self.events) // 8)
 
 
 class Subscription:
-    """An asynchronous iterator over the events of one topic, from the moment it was made; a context manager."""
+    """An asynchronous iterator over the events of one topic, from the moment it was made; a context manager.
 
-    def __init__(self, bus: Bus, topic: Topic, capacity: int) -> None:
-        self._bus, self._topic = bus, topic
-        self._events: deque[Event] = deque()
-        self._capacity = capacity
-        self._arrived = asyncio.Event()
-        self._dropped = 0
-        self._closed = False
+    One task at a time reads it.
+    """
+
+    def __init__(self, bus: Bus, topic: Topic, stream: _Stream) -> None:
+        self._bus, self._topic, self._stream = bus, topic, stream
+        self._next = stream.end
+        self._lagged = False
+        self._rest: list[Event] | None = None  # once closed: what is still to be read
 
     def take_lagged(self) -> bool:
         """Whether events were dropped since the last call, because this subscriber was too slow."""
-        dropped, self._dropped = self._dropped, 0
-        return dropped > 0
+        self._drop()
+        lagged, self._lagged = self._lagged, False
+        return lagged
+
+    @property
+    def unread(self) -> int:
+        """How many events are here."""
+        if self._rest is not None:
+            return len(self._rest)
+        self._drop()
+        return self._stream.end - self._next
+
+    async def arrival(self) -> bool:
+        """Return when there are events to be read; False when no more will come."""
+        while not self.unread and self._rest is None:
+            future = self._stream.waiting[self] = asyncio.get_running_loop().create_future()
+            await future
+        return self.unread > 0
+
+    def latest(self, most: int) -> list[Event]:
+        """The last `most` events that are here; those before them are dropped."""
+        if (unread := self.unread) > most:
+            self._take(unread - most)
+            self._lagged = True
+        return self._take(most)
+
+    async def batch(self, most: int = 1_000) -> list[Event]:
+        """The events that are here, `most` of them at the most; at least one, unless no more will come."""
+        await self.arrival()
+        return self._take(most)
 
     def close(self) -> None:
         """No more events; who waits for one stops iterating."""
-        self._events.clear()
         self.finish()
+        self._rest = []
 
     def finish(self) -> None:
         """Take no more events; who iterates gets those that are here, then stops."""
-        self._closed = True
-        self._arrived.set()
-        self._bus._remove(self._topic, self)
+        if self._rest is None:
+            self._drop()
+            self._rest = self._stream.events[self._next - self._stream.first :]
+            self._bus._remove(self._topic, self)
+            if (waiting := self._stream.waiting.pop(self, None)) and not waiting.done():
+                waiting.set_result(None)
 
-    def _offer(self, event: Event) -> None:
-        if len(self._events) >= self._capacity:
-            self._events.popleft()
-            self._dropped += 1
-        self._events.append(event)
-        self._arrived.set()
+    def _drop(self) -> None:
+        """Pass over events that are more than the bus's capacity."""
+        oldest = self._stream.end - self._bus._capacity
+        if self._rest is None and self._next < oldest:
+            self._next, self._lagged = oldest, True
+
+    def _take(self, most: int) -> list[Event]:
+        if self._rest is not None:
+            taken, self._rest = self._rest[:most], self._rest[most:]
+            return taken
+        self._drop()
+        begin = self._next - self._stream.first
+        taken = self._stream.events[begin : begin + most]
+        self._next += len(taken)
+        return taken
 
     def __enter__(self) -> Subscription:
         return self
@@ -56,12 +138,9 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._events:
-            if self._closed:
-                raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._events.popleft()
+        if events := await self.batch(1):
+            return events[0]
+        raise StopAsyncIteration
 
 
 class Bus:
@@ -69,44 +148,48 @@ class Bus:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._subscriptions: defaultdict[Topic, list[Subscription]] = defaultdict(list)
+        self._streams: defaultdict[Topic, _Stream] = defaultdict(_Stream)
 
     def subscribe(self, topic: Topic) -> Subscription:
         """A subscription to `topic`, open until closed; it holds at most the bus's capacity of events."""
-        subscription = Subscription(self, topic, self._capacity)
-        self._subscriptions[topic].append(subscription)
+        stream = self._streams[topic]
+        subscription = Subscription(self, topic, stream)
+        stream.subscriptions.add(subscription)
         return subscription
 
     def publish(self, events: Iterable[Event]) -> None:
         """Hand every event to its subscribers."""
-        if not self._subscriptions:
+        if not self._streams:
             return
         for event in events:
             for topic in _topics(event):
-                for subscription in self._subscriptions.get(topic, ()):
-                    subscription._offer(event)
+                if stream := self._streams.get(topic):
+                    stream.add(event, self._capacity)
 
     def has_listeners(self, topic: Topic) -> bool:
         """Whether anybody listens to `topic`, so that events for nobody need not be made."""
-        return topic in self._subscriptions
+        return topic in self._streams
+
+    def listeners(self, topic: Topic) -> int:
+        """How many listen to `topic`."""
+        return len(self._streams[topic].subscriptions) if topic in self._streams else 0
 
     def close(self) -> None:
         """End every subscription."""
-        for subscriptions in list(self._subscriptions.values()):
-            for subscription in list(subscriptions):
+        for stream in list(self._streams.values()):
+            for subscription in list(stream.subscriptions):
                 subscription.close()
 
     def _remove(self, topic: Topic, subscription: Subscription) -> None:
-        remaining = [s for s in self._subscriptions.get(topic, ()) if s is not subscription]
-        if remaining:
-            self._subscriptions[topic] = remaining
-        else:
-            self._subscriptions.pop(topic, None)
+        stream = subscription._stream
+        stream.subscriptions.discard(subscription)
+        if not stream.subscriptions and self._streams.get(topic) is stream:
+            del self._streams[topic]
 
 
 def _topics(event: Event) -> tuple[Topic, ...]:
     if isinstance(event, LogLine):
         return (("logs", event.row.flow_run_id),)
     if event.kind == "flow_run":
-        return (("flow_run", event.flow_run_id), ALL_FLOW_RUNS)
-    return (("flow_run", event.flow_run_id),)
+        return (("flow_run", event.flow_run_id), ALL_FLOW_RUNS, ALL_RUNS)
+    return (("flow_run", event.flow_run_id), ALL_RUNS)

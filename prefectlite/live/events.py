@@ -28,6 +28,8 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
 
 Event = StateChange | LogLine
-#: ("flow_runs",): states of all flow runs · ("flow_run", id): of one and of its task runs · ("logs", id): its log.
+#: ("flow_runs",): states of all flow runs · ("runs",): of all flow runs and task runs · ("flow_run", id): of one flow run
+#: and of its task runs · ("logs", id): its log.
 Topic = tuple[str, ...]
 ALL_FLOW_RUNS: Topic = ("flow_runs",)
+ALL_RUNS: Topic = ("runs",)

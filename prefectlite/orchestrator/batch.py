@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from prefectlite.live.events import ALL_FLOW_RUNS, Event, StateChange, Topic
+from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, Event, StateChange, Topic
 from prefectlite.live.hints import Hint
 from prefectlite.records import StateRecord
 from prefectlite.repository import transitions
@@ -75,7 +75,8 @@ class Batch:
         self._said = {}
         if not self._trusting:
             self._said = await transitions.said_before(tx, flows, tasks, [p.state.id for p in self._proposals])
-        self._heard = {run_id for run_id in flows if self._has_listeners(("flow_run", run_id))}
+        heard = self._has_listeners
+        self._heard = flows if heard(ALL_RUNS) else {run_id for run_id in flows if heard(("flow_run", run_id))}
         self._heard_by_all = self._has_listeners(ALL_FLOW_RUNS)
 
     def _decide_task_run(self, proposal: TaskRunProposal) -> Verdict:

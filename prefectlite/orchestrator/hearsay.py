@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from prefectlite.live.bus import Bus
-from prefectlite.live.events import Event
+from prefectlite.live.events import ALL_RUNS, Event
 from prefectlite.live.hints import Hint
 from prefectlite.repository import news
 from prefectlite.repository.database import Database
@@ -53,7 +53,7 @@ class Hearsay:
                 events.extend(await news.log_lines(self._database, hint.first, hint.last))
             return events
         events.extend(await news.flow_run_changes(self._database, hint.first, hint.last))
-        if self._is_heard("flow_run", hint):
+        if self._bus.has_listeners(ALL_RUNS) or self._is_heard("flow_run", hint):
             events.extend(await news.task_run_changes(self._database, hint.first, hint.last))
         return sorted(events, key=lambda event: event.seq)
 

@@ -83,6 +83,9 @@ def _aggregate(statement: Statement, aggregate: Aggregate, tie: Joint | None) ->
     rows = aggregate.rows
     table, alias = table_named(rows.table), statement.alias()
     text = _object(_counted(statement, aggregate, table, aggregate.fields, alias, tie))
+    if not _has_count(aggregate.fields):  # to SQL that is no aggregate: it would be said once for each row, or never
+        picked(Statement(statement.dialect, statement.max_rows), rows, tie, (), alias)  # which says what is wrong with them
+        return text
     if rows.distinct_on or rows.limit is not None or rows.offset is not None:
         source = f"({picked(statement, rows, tie, table.columns, alias)}) AS {alias}"
         return f"(SELECT {text} FROM {source})"
@@ -151,6 +154,13 @@ def _counted(
         else:
             members.append((key, field))
     return members
+
+
+def _has_count(fields: Mapping[str, Counted]) -> bool:
+    return any(
+        _has_count(field.fields) if isinstance(field, Group) else isinstance(field, Count | Summary)
+        for field in fields.values()
+    )
 
 
 def _count(statement: Statement, table: Table, count: Count, alias: str) -> str:

@@ -38,6 +38,16 @@ with Flow("other") as other:
     double(Parameter("number"))
 
 
+@task(log_stdout=True)
+def talk() -> None:
+    for number in range(6):
+        print(f"line {number}")
+
+
+with Flow("talking") as talking:
+    talk()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def api_database_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database of each kind: whether SQLite has it in a file makes no difference to the API."""
@@ -78,11 +88,10 @@ class _QuietServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[int]:
+async def serving(app: Starlette, **options: Any) -> AsyncIterator[int]:
     """The port at which a real server serves `app`."""
-    config = uvicorn.Config(
-        app, port=0, log_level="error", lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=1
-    )
+    given = {"ws": "websockets-sansio", "timeout_graceful_shutdown": 1, **options}
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", **given)
     server = _QuietServer(config)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn sets no event

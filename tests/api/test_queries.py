@@ -119,6 +119,33 @@ async def test_distinct_rows_and_what_is_counted_over_them(ask: Ask) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("table", ["flow_run", "agent"])
+async def test_aggregates_in_which_nothing_is_counted(http: httpx.AsyncClient, table: str) -> None:
+    of_rows = {"flow_run": RUNS, "agent": 0}[table]
+    data = await both_ways(
+        http,
+        f"{{ a: {table}_aggregate {{ __typename }}"
+        f" b: {table}_aggregate {{ aggregate {{ __typename min {{ __typename }} }} }}"
+        f" c: {table}_aggregate {{ nodes {{ __typename }} }} d: {table}_aggregate(limit: 2) {{ __typename nodes {{ id }} }}"
+        " flow { flow_runs_aggregate(offset: 1, distinct_on: state) { __typename nodes { name } } } }",
+        None,
+    )
+    assert data["a"] == {"__typename": f"{table}_aggregate"}
+    of_min = {"__typename": f"{table}_min_fields"}
+    assert data["b"] == {"aggregate": {"__typename": f"{table}_aggregate_fields", "min": of_min}}
+    assert data["c"] == {"nodes": [{"__typename": table}] * of_rows}
+    assert len(data["d"]["nodes"]) == min(of_rows, 2)
+    assert data["flow"] == [{"flow_runs_aggregate": {"__typename": "flow_run_aggregate", "nodes": []}}] * 2
+
+
+@pytest.mark.asyncio
+async def test_what_is_wrong_with_rows_that_are_not_looked_at_is_said(http: httpx.AsyncClient) -> None:
+    answer = (await http.post("/graphql", json={"query": "{ agent_aggregate(limit: -1) { __typename } }"})).json()
+    assert answer["errors"][0]["message"] == "limit: -1 is below 0"
+
+
+@pytest.mark.asyncio
 async def test_aliases_with_other_arguments_are_other_values(runs: list[str], ask: Ask) -> None:
     data = await ask(
         '{ a: flow_run(where: {name: {_eq: "a0"}}) { n: name name: state }'

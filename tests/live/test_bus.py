@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.live.bus import Bus, Subscription
-from prefectlite.live.events import ALL_FLOW_RUNS, Event, LogLine, StateChange
+from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, Event, LogLine, StateChange
 from prefectlite.records import LogRow, StateRecord
 
 STATE = StateRecord("id", "Running", 0)
@@ -37,10 +37,18 @@ async def rest(subscription: Subscription) -> list[int]:
 @pytest.mark.asyncio
 async def test_topics() -> None:
     bus = Bus()
-    topics = [ALL_FLOW_RUNS, ("flow_run", "a"), ("flow_run", "b"), ("logs", "a"), ("logs", "b"), ("nothing",)]
+    topics = [ALL_FLOW_RUNS, ALL_RUNS, ("flow_run", "a"), ("flow_run", "b"), ("logs", "a"), ("logs", "b"), ("nothing",)]
     subscriptions = [bus.subscribe(topic) for topic in topics]
     bus.publish([flow_run(1), task_run(2), log(3), flow_run(4, "b"), task_run(5, "b"), log(6, "b")])
-    assert [await rest(subscription) for subscription in subscriptions] == [[1, 4], [1, 2], [4, 5], [3], [6], []]
+    assert [await rest(subscription) for subscription in subscriptions] == [
+        [1, 4],
+        [1, 2, 4, 5],
+        [1, 2],
+        [4, 5],
+        [3],
+        [6],
+        [],
+    ]
 
 
 @settings(deadline=None)
@@ -69,7 +77,7 @@ def test_it_holds_at_most_its_capacity_and_keeps_the_order(capacity: int, steps:
                     lagged = lagged or len(model) == capacity
                     model.append(seq)
                 bus.publish(task_run(number) for number in range(seq - int(step) + 1, seq + 1))
-            assert len(subscription._events) == len(model) <= capacity
+            assert subscription.unread == len(model) <= capacity
         assert subscription.take_lagged() == lagged
         assert await rest(subscription) == list(model)
 
@@ -198,3 +206,50 @@ async def test_without_subscribers_events_are_not_even_made() -> None:
     made: list[int] = []
     Bus().publish(flow_run(seq) for seq in (1, 2) if not made.append(seq))  # type: ignore[func-returns-value]
     assert made == []
+
+
+@pytest.mark.asyncio
+async def test_batches() -> None:
+    bus = Bus(capacity=5)
+    with bus.subscribe(ALL_FLOW_RUNS) as subscription:
+        waiting = asyncio.create_task(subscription.batch(3))
+        await asyncio.sleep(0)
+        bus.publish(flow_run(seq) for seq in range(1, 5))
+        assert [event.seq for event in await waiting] == [1, 2, 3]
+        assert [event.seq for event in await subscription.batch()] == [4]
+        bus.publish(flow_run(seq) for seq in range(5, 12))
+        subscription.finish()
+        assert subscription.unread == 5
+        assert [event.seq for event in await subscription.batch(4)] == [7, 8, 9, 10]
+        assert subscription.take_lagged()
+        assert [event.seq for event in await subscription.batch(4)] == [11]
+        assert await subscription.batch() == []
+
+
+@pytest.mark.asyncio
+async def test_what_all_have_read_is_let_go() -> None:
+    bus = Bus(capacity=1_000)
+    with bus.subscribe(ALL_FLOW_RUNS) as slow, bus.subscribe(ALL_FLOW_RUNS) as fast:
+        for seq in range(10_000):
+            bus.publish([flow_run(seq)])
+            await anext(fast)
+        assert len(slow._stream.events) < 1_500  # what it may hold, and a little more until there is a need to tidy up
+        assert slow.unread == 1_000
+        slow.close()
+        for seq in range(1_000):
+            bus.publish([flow_run(seq)])
+            await anext(fast)
+        assert len(fast._stream.events) < 500
+
+
+@pytest.mark.asyncio
+async def test_publishing_does_not_cost_per_subscriber() -> None:
+    bus = Bus()
+    subscriptions = [bus.subscribe(ALL_FLOW_RUNS) for _ in range(500)]
+    bus.publish(flow_run(seq) for seq in range(1_000))
+    [stream] = {id(subscription._stream): subscription._stream for subscription in subscriptions}.values()
+    assert len(stream.events) == 1_000
+    assert bus.listeners(ALL_FLOW_RUNS) == 500
+    assert {subscription.unread for subscription in subscriptions} == {1_000}
+    bus.close()
+    assert bus.listeners(ALL_FLOW_RUNS) == 0

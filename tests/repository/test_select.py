@@ -21,6 +21,7 @@ from prefectlite.repository.selection import (
     Constant,
     Count,
     Group,
+    Nodes,
     Order,
     Related,
     Root,
@@ -255,6 +256,18 @@ def test_roots_are_answered_together(sample: Sample) -> None:
         "one": {"name": "Alpha"},
         "none": [],
     }
+
+
+def test_aggregates_in_which_nothing_is_counted(sample: Sample) -> None:
+    nodes = Aggregate(Selection("project", {}, order_by=[Order(("name",), "desc")]), {"n": Nodes(columns("name"))})
+    typed = Group({"__typename": Constant('"x"')})
+    assert ask(sample, nodes) == {"n": [{"name": "beta"}, {"name": "Alpha"}]}
+    for limit in (None, 0, 1):
+        assert ask(sample, Aggregate(Selection("project", {}, limit=limit), {"a": typed})) == {"a": {"__typename": "x"}}
+    nothing = Selection("project", {}, {"name": {"_eq": "zz"}})
+    assert ask(sample, Aggregate(nothing, {"a": typed, "n": Nodes({})})) == {"a": {"__typename": "x"}, "n": []}
+    with pytest.raises(BadRequest, match="limit: -1"):
+        ask(sample, Aggregate(Selection("project", {}, limit=-1), {"a": typed}))
 
 
 def test_counts_by_task_and_state(sample: Sample) -> None:

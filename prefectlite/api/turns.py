@@ -1,0 +1,51 @@
+"""Who is sent news when: all subscribers together take no more than a share of the event loop's time, which runs flows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+#: The part of the loop's time that may go into news while there is more of it than can be sent.
+SHARE = 0.03
+#: Seconds of work that may be done at once after a quiet time.
+BURST = 0.05
+#: Everybody's turn comes about once in so many seconds; who has more to get than fits into it gets the latest.
+ROUND = 1.0
+#: What waking somebody up costs, on top of what is measured.
+_WAKING = 50e-6
+_FEWEST = 20
+
+
+class Turns:
+    """One for all subscriptions of an application."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()  # those who wait are served in the order in which they came, and only one has a timer
+        self._waiting = 0
+        self._credit, self._at = BURST, time.perf_counter()
+        self._cost = 5e-6  # of one piece of news, as measured
+
+    async def mine(self) -> int:
+        """Return when it is the caller's turn: how many pieces of news it may send."""
+        self._waiting += 1
+        try:
+            async with self._lock:
+                while (credit := self._now()) <= 0:  # noqa: ASYNC110 - time passes without an event
+                    await asyncio.sleep(-credit / SHARE + 0.001)
+                most = int(SHARE * ROUND / (self._waiting * self._cost))
+        finally:
+            self._waiting -= 1
+        self._credit -= _WAKING
+        return max(_FEWEST, most)
+
+    def took(self, seconds: float, pieces: int = 0) -> None:
+        """Say what was spent; with `pieces`, on sending so many."""
+        self._credit -= seconds
+        if pieces:
+            self._cost += (seconds / pieces - self._cost) * min(1.0, pieces / 1_000)
+
+    def _now(self) -> float:
+        now = time.perf_counter()
+        self._credit = min(BURST, self._credit + (now - self._at) * SHARE)
+        self._at = now
+        return self._credit
