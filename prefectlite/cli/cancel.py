@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from prefectlite.cli.asking import asking, place
+from prefectlite.cli.asking import Place, asking, place
+from prefectlite.cli.many_runs import change, condition, filters
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import is_id
 from prefectlite.shown import printable
@@ -19,11 +20,35 @@ _CANCEL = "mutation ($input: cancel_flow_run_input!) { cancel_flow_run(input: $i
 
 
 @click.command("cancel")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+@click.argument("runs", nargs=-1, metavar="RUN…")
+@filters
 @asking
-def command(runs: tuple[str, ...], database: str | None, api: str | None) -> None:
-    """Stop each RUN, an id or a name, wherever it is executed. Leaves with 1 if one of them had ended before."""
-    where = place(database, api)
+def command(
+    runs: tuple[str, ...],
+    where: str | None,
+    flow: str | None,
+    states: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    database: str | None,
+    api: str | None,
+) -> None:
+    """Stop each RUN, an id or a name, wherever it is executed, or all runs that the options mean.
+
+    Leaves with 1 if one of them had ended before.
+    """
+    meant = condition(where, flow, states)
+    if (meant is None) is not bool(runs):
+        raise click.UsageError("Name runs, or say which are meant: --where, --flow, --state")
+    if meant is None:
+        if dry_run:
+            raise click.UsageError("--dry-run is for runs that are not named")
+        _cancel(runs, place(database, api))
+    else:
+        change("cancel_flow_runs", "cancelled", meant, place(database, api), dry_run=dry_run, yes=yes)
+
+
+def _cancel(runs: tuple[str, ...], where: Place) -> None:
     too_late = False
     for text in runs:
         run = _run(where.ask(_FIND, where={"id" if is_id(text) else "name": {"_eq": text}})["flow_run"], text)

@@ -14,6 +14,7 @@ from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
 from prefectlite.client.hooks import CloudHooks
 from prefectlite.client.key_values import KeyValues
+from prefectlite.client.many_runs import ManyRuns
 from prefectlite.client.new_runs import NewRuns
 from prefectlite.client.schedules import Schedules
 from prefectlite.client.secrets import Secrets
@@ -48,6 +49,7 @@ class LocalClient(NewRuns):
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)
+        self.many = ManyRuns(database, orchestrator, clock, self.restart)
 
     async def create_project(self, name: str, description: str | None = None) -> str:
         """The id of the new project. Raises BadRequest ("Uniqueness violation.") if there is one of this name."""

@@ -135,6 +135,18 @@ def test_get_and_describe(run: Run) -> None:
     assert "Missing argument 'NAME'" in run("describe", "tasks", code=2)
 
 
+def test_many_flow_runs(run: Run) -> None:
+    assert "Say which runs are meant" in run("delete", "flow-runs", code=2)
+    assert "Name runs, or say which are meant" in run("cancel", code=2)
+    assert "Name runs, or say which are meant" in run("cancel", "first", "--flow", "talks", code=2)
+    assert run("cancel", "--flow", "talks") == "0 flow runs cancelled\n"
+    assert run("delete", "flow-runs", "--flow", "talks", "--dry-run") == "1 flow run would be deleted\n"
+    assert run("delete", "flow-runs", "-f", "talks", "-s", "Failed", "-s", "Running") == "0 flow runs deleted\n"
+    assert "--where is not JSON" in run("delete", "flow-runs", "--where", "{", code=65)
+    assert run("delete", "flow-runs", "--where", '{"name": {"_eq": "first"}}', "--yes") == "1 flow run deleted\n"
+    assert json.loads(run("get", "flow-runs", "-o", "json")) == []
+
+
 def test_projects(run: Run) -> None:
     assert run("create", "project", "Hello, World!", "-d", "first") == "Hello, World! created\n"
     assert run("create", "project", "Hello, World!", "--skip-if-exists") == "Hello, World! already exists\n"
