@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from types import TracebackType
 
-from prefectlite.live.events import ALL_FLOW_RUNS, Event, LogLine, Topic
+from prefectlite.live.events import ALL_FLOW_RUNS, SLOTS, Event, LogLine, SlotNews, Topic
 
 CAPACITY = 20_000
 
@@ -105,6 +105,8 @@ class Bus:
 
 
 def _topics(event: Event) -> tuple[Topic, ...]:
+    if isinstance(event, SlotNews):
+        return (SLOTS,)
     if isinstance(event, LogLine):
         return (("logs", event.row.flow_run_id),)
     if event.kind == "flow_run":

@@ -27,7 +27,16 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     row: LogRow
 
 
-Event = StateChange | LogLine
+class SlotNews(msgspec.Struct, frozen=True, gc=False):
+    """What waits for a slot of a concurrency limit may have got one; `limits`: because limits were changed."""
+
+    limits: bool = False
+    seq: int = 0  # it has no place in the record
+
+
+Event = StateChange | LogLine | SlotNews
 #: ("flow_runs",): states of all flow runs · ("flow_run", id): of one and of its task runs · ("logs", id): its log.
 Topic = tuple[str, ...]
 ALL_FLOW_RUNS: Topic = ("flow_runs",)
+#: What happens to concurrency limits, and to what is used of them.
+SLOTS: Topic = ("slots",)

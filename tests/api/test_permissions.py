@@ -30,7 +30,15 @@ OF_AGENTS = {
 OF_ADMINS = {
     "set_secret", "delete_secret", "create_api_token", "revoke_api_token", "delete_project", "set_project_retention",
 }  # fmt: skip
-NOT_OF_AGENTS = {"log", "task_run_artifact", "concurrency_limit", "cloud_hook", "logs", "secret_names"}
+NOT_OF_AGENTS = {
+    "log",
+    "task_run_artifact",
+    "task_tag_limit",
+    "flow_concurrency_limit",
+    "cloud_hook",
+    "logs",
+    "secret_names",
+}
 
 
 def fields_of(type_name: str) -> list[str]:

@@ -12,6 +12,7 @@ from prefectlite.api.mutations import (
     groups,
     hooks,
     key_values,
+    limits,
     projects,
     runs,
     schedules,
@@ -34,6 +35,7 @@ _FIELDS = {
     **executors.FIELDS,
     **artifacts.FIELDS,
     **key_values.FIELDS,
+    **limits.FIELDS,
     **secrets.FIELDS,
     **tokens.FIELDS,
 }
