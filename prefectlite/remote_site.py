@@ -45,7 +45,7 @@ class RemoteSite(Site):
         self._flows: dict[str, FlowRow] = {}  # what is registered does not change: a change is another version
         self.news = RunNews(client, bus)
         reader = RemoteReader(client.ask)
-        ports = RemoteOrchestrator(client.ask), RemoteRunLog(client.ask), reader
+        ports = RemoteOrchestrator(client.ask, clock), RemoteRunLog(client.ask), reader
         results = result_store(settings) if settings.result_store_url else None
         settings = msgspec.structs.replace(settings, max_result_bytes=min(settings.max_result_bytes, MOST_RESULT_BYTES))
         super().__init__(settings, clock, bus, executor.id, ports, results, FollowedOrders(bus, reader, self.news))

@@ -58,8 +58,10 @@ class Session(Site):
         bus = Bus()
         self.database, self._stored = database, result_store(settings)
         self.owner, self.neighbours, self.duty = company(database, bus)
-        ports = LocalOrchestrator(database, bus), LocalRunLog(database, bus), LocalRunReader(database)
+        door = LocalOrchestrator(database, bus, clock)
+        ports = door, LocalRunLog(database, bus), LocalRunReader(database)
         super().__init__(settings, clock, bus, self.owner.id, ports, self._stored)
+        self._door = door
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
         self.audit = Audit(database)
         self._began_at = clock.micros()
@@ -122,6 +124,7 @@ class Session(Site):
         """As every site's; in this block its neighbours hear of this process, and it of them. The database stays open."""
         try:
             async with super().at_work() as listen:
+                listen("listener for slots", lambda: self._door.follow_limits(self.is_gone))
                 if self.neighbours is not None:
                     await self.neighbours.open()
                     listen("listener for news", self.neighbours.run)

@@ -19,7 +19,7 @@ TABLE_READERS: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("tenant", "project", "flow_group", "flow", "task", "edge"), EVERYBODY),
     **dict.fromkeys(("flow_run", "flow_run_state", "task_run", "task_run_state"), EVERYBODY),
     **dict.fromkeys(("agent", "agent_config", "key_value"), EVERYBODY),
-    **dict.fromkeys(("log", "task_run_artifact", "concurrency_limit"), VIEWERS),
+    **dict.fromkeys(("log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit"), VIEWERS),
     **dict.fromkeys(("automation", "automation_firing"), VIEWERS),
     **dict.fromkeys(("cloud_hook", "hook_delivery"), OPERATORS),  # addresses that are as good as passwords
     **dict.fromkeys(("api_token", "audit_log"), ADMINS),

@@ -36,6 +36,7 @@ _COMMANDS = {
     "create": ("prefectlite.cli.create", "Make a project."),
     "delete": ("prefectlite.cli.delete", "Delete a project, its flows and their runs."),
     "kv": ("prefectlite.cli.kv", "The key-value store: list, get, set, delete."),
+    "limits": ("prefectlite.cli.limits", "Concurrency limits on tags and labels: list, set, delete."),
     "secrets": ("prefectlite.cli.secrets", "Secrets: list, set, delete, rotate the key."),
     "agent": ("prefectlite.cli.agent", "Execute a server's runs in a process of its own: agent local start."),
     "migrate": ("prefectlite.cli.migrate", "Say what changes in code written for Prefect 1.x, and change its imports."),

@@ -15,7 +15,7 @@ from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.flows import FOREIGN
 from prefectlite.repository.foreign_runs import TaskRunState
 from prefectlite.repository.logs import append_lines
-from prefectlite.rules.proposals import FlowRunProposal, Refuse, TaskRunProposal, Verdict
+from prefectlite.rules.proposals import FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict, Wait
 from prefectlite.states import Cancelled, Pending, Running, Scheduled, State, Submitted
 
 
@@ -27,33 +27,38 @@ class ForeignRuns:
 
     async def set_flow_run_state(
         self, run_id: str, state: State, document: dict[str, Any], agent_id: str | None = None
-    ) -> bool:
-        """True if the run is in `state` now, which the client described by `document`; False if it is not such a run.
+    ) -> str | None:
+        """Why the run has to wait instead of being in `state`, which the client described by `document`: empty if it is.
 
-        Scheduled is the explicit restart of a run that has ended. Raises TransitionRefused and NotFound.
+        None if it is not such a run. Scheduled is the explicit restart of a run that has ended. Raises TransitionRefused
+        and NotFound.
         """
         if not await foreign_runs.is_foreign(self._database, run_id):
-            return False
+            return None
         record = sent_state(state, document, new_id(), self._clock.micros())
         restart = isinstance(state, Scheduled)
-        _check(await self._orchestrator.propose(FlowRunProposal(run_id, record, restart=restart)))
+        verdict = await self._orchestrator.propose(FlowRunProposal(run_id, record, restart=restart))
+        _check(verdict)
         if isinstance(state, Running | Submitted):
             await self.beat(run_id, agent_id)
             await self._make_task_runs(run_id)
         if isinstance(state, Cancelled):
             await self.cancel_task_runs(run_id)
-        return True
+        return reason_to_wait(verdict) or ""
 
-    async def set_task_run_state(self, run_id: str, state: State, document: dict[str, Any]) -> bool:
+    async def set_task_run_state(self, run_id: str, state: State, document: dict[str, Any]) -> str | None:
         """As `set_flow_run_state`, for a task run; Pending is its explicit restart."""
         place = await runs.task_run_place(self._database, run_id)
         if place.runtime != FOREIGN:
-            return False
+            return None
         record = sent_state(state, document, new_id(), self._clock.micros())
         restart = state.is_pending() or state.is_meta_state() or place.state == "Looped"  # after each round of a loop
-        proposal = TaskRunProposal(run_id, place.flow_run_id, place.task_id, place.map_index, record, restart=restart)
-        _check(await self._orchestrator.propose(proposal))
-        return True
+        proposal = TaskRunProposal(
+            run_id, place.flow_run_id, place.task_id, place.map_index, record, restart=restart, waits=True
+        )
+        verdict = await self._orchestrator.propose(proposal)
+        _check(verdict)
+        return reason_to_wait(verdict) or ""
 
     async def task_run(self, flow_run_id: str, task_id: str, map_index: int = -1) -> TaskRunState:
         """The run of a task, or of a child of it; made, in state Pending, if there is none. Raises NotFound."""
@@ -120,3 +125,10 @@ def _check(verdict: Verdict) -> None:
     if isinstance(verdict, Refuse):
         known = verdict.reason.startswith("State update failed")
         raise TransitionRefused(verdict.reason if known else f"State update failed: {verdict.reason}")
+
+
+def reason_to_wait(verdict: Verdict) -> str | None:
+    """Why a run has to wait for a slot of a concurrency limit; None if it need not."""
+    if isinstance(verdict, Wait):
+        return verdict.reason
+    return verdict.state.message if isinstance(verdict, Replace) and verdict.state.name == "Queued" else None

@@ -14,6 +14,7 @@ from prefectlite.client.flows import Flows
 from prefectlite.client.foreign import ForeignRuns
 from prefectlite.client.hooks import CloudHooks
 from prefectlite.client.key_values import KeyValues
+from prefectlite.client.limits import Limits
 from prefectlite.client.many_runs import ManyRuns
 from prefectlite.client.new_runs import NewRuns
 from prefectlite.client.schedules import Schedules
@@ -43,6 +44,7 @@ class LocalClient(NewRuns):
         self.artifacts = Artifacts(database, clock)
         self.executors = Executors(database, clock)
         self.key_values = KeyValues(database, clock)
+        self.limits = Limits(database, clock, orchestrator.queue)
         self.secrets = Secrets(database, clock, keys)
         self.hooks, self.automations = CloudHooks(database, clock, keys), Automations(database, clock)
         self.tokens = Tokens(database, clock)

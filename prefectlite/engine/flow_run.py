@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+from prefectlite.engine import slots
 from prefectlite.engine.crew import Crew
 from prefectlite.engine.expansion import expanded, make_children
 from prefectlite.engine.final_state import final_state
@@ -20,7 +21,7 @@ from prefectlite.engine.progress import Progress
 from prefectlite.engine.recorded import Recorded, expanded_as
 from prefectlite.engine.requests import RunRequest
 from prefectlite.engine.surroundings import Surroundings
-from prefectlite.engine.task_run import commit, its_turn, proposal, run_unit
+from prefectlite.engine.task_run import commit, its_turn, run_unit
 from prefectlite.engine.units import Unit
 from prefectlite.errors import TransitionRefused
 from prefectlite.executors.threads import OwnThread
@@ -136,11 +137,9 @@ class FlowRunExecution:
 
     # -- what units ask -------------------------------------------------------------------------------------------------
 
-    def note(self, unit: Unit, state: State, result: ResultRecord | None = None) -> None:
-        """Propose a state of `unit` that nobody waits for."""
-        self.orchestrator.note(proposal(self, unit, state, result))
-        unit.version += 1
-        unit.restart = False
+    def begin(self, unit: Unit, running: State, result: ResultRecord | None) -> Awaitable[None] | None:
+        """Propose that `unit` runs, which need not be waited for unless it needs a slot: what is to be awaited then."""
+        return slots.begin(self, unit, running, result)
 
     def handlers_of(self, unit: Unit) -> Handlers:
         """The state handlers of the unit's task."""

@@ -16,15 +16,18 @@ from prefectlite.engine.pass_around import raise_if_wanted
 from prefectlite.engine.requests import RunOptions, RunRequest
 from prefectlite.engine.run_logs import LogSink
 from prefectlite.engine.run_values import run_values
+from prefectlite.engine.slots import is_queued
 from prefectlite.engine.surroundings import Surroundings
 from prefectlite.errors import RunInterrupted, StoreError, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
 from prefectlite.masks import Mask
+from prefectlite.orchestrator.queue import Place
 from prefectlite.records import FlowRunRow, StateRecord, TaskRunRow, record_state
-from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, TaskRunProposal, Verdict
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, TaskRunProposal, Verdict, Wait
 from prefectlite.shown import told
 from prefectlite.states import Cancelled, Failed, Running, Scheduled, State
+from prefectlite.workload import idle
 
 _NOT_RUN = "Flow run was cancelled before it ran"
 _logger = logging.getLogger("prefectlite.FlowRunner")
@@ -45,6 +48,7 @@ class Host:
         self._executions: dict[str, FlowRunExecution] = {}
         self._ends: dict[str, asyncio.Event] = {}  # of executions that somebody waits for
         self._claimed: dict[str, Order | None] = {}  # runs about to begin, and whether they are to be cancelled
+        self._places: dict[str, Place] = {}  # of runs that are about to begin, in the queue for a slot
         self._interrupted = False
         self._ended: dict[str, State] = {}  # runs that somebody else ended while they were executed here
         self._idle = asyncio.Event()
@@ -93,6 +97,8 @@ class Host:
         """Stop a run, because somebody asked, or has ended it as `ended`. False if it is not executed here."""
         if flow_run_id in self._claimed:
             self._claimed[flow_run_id] = Order.CANCEL
+            if flow_run_id in self._places:
+                self._places[flow_run_id].wake()
             return True
         execution = self._executions.get(flow_run_id)
         if execution is None:
@@ -118,6 +124,8 @@ class Host:
     def interrupt(self) -> None:
         """Stop all runs, so that another process can take them up where they are, and begin no more."""
         self._interrupted = True
+        for place in self._places.values():
+            place.wake()
         for execution in list(self._executions.values()):
             execution.interrupt()
 
@@ -137,10 +145,9 @@ class Host:
             del self._claimed[run.id]
 
     async def _claim_here(self, run: FlowRunRow, takeover_from: str | None) -> _Claim | None:
-        proposal = FlowRunProposal(
-            run.id, self._record(Running("Running flow.")), claim=self._owner, takeover_from=takeover_from
-        )
-        verdict = await self._around.orchestrator.propose(proposal)
+        verdict = await self._admitted(run, takeover_from)
+        if isinstance(verdict, Refuse) and verdict.code == "FINISHED" and self._claimed[run.id] is Order.CANCEL:
+            return None  # while it waited for a slot
         if isinstance(verdict, Refuse):
             raise TransitionRefused(verdict.reason)
         if (former := self._executions.get(run.id)) is not None:
@@ -158,6 +165,38 @@ class Host:
         if self._interrupted:
             raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
         return _Claim(verdict.lease, recorded)
+
+    async def reserve(self, run: FlowRunRow, takeover_from: str | None) -> bool:
+        """Have `run` Running for a process of its own that will take it over; False where that cannot be.
+
+        It waits until there is a slot of every concurrency limit on its labels.
+        """
+        if self.has(run.id):
+            return False
+        self._claimed[run.id] = None
+        try:
+            return isinstance(await self._admitted(run, takeover_from), Accept)
+        finally:
+            del self._claimed[run.id]
+
+    async def _admitted(self, run: FlowRunRow, takeover_from: str | None) -> Verdict:
+        """The verdict on the claim of `run`, once it is not that it has to wait for a slot."""
+        orchestrator = self._around.orchestrator
+        with orchestrator.queue.place("label", run.labels) as place:
+            self._places[run.id] = place
+            try:
+                while True:
+                    seen, record = orchestrator.queue.stirs, self._record(Running("Running flow."))
+                    claim = FlowRunProposal(run.id, record, claim=self._owner, takeover_from=takeover_from)
+                    verdict = await orchestrator.propose(claim)
+                    if not is_queued(verdict):
+                        return verdict
+                    if self._interrupted:
+                        raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
+                    with idle():
+                        await place.turn(seen, verdict.until if isinstance(verdict, Wait) else None)
+            finally:
+                del self._places[run.id]
 
     async def _execute(self, request: RunRequest) -> tuple[State, BaseException | None]:
         """The final state, and the exception that is wanted outside (`raise_on_exception`)."""

@@ -72,7 +72,7 @@ class LoneTask:
         """The state handlers of the task."""
         return self._handlers
 
-    def note(self, unit: Unit, state: State, result: ResultRecord | None = None) -> None:
+    def begin(self, unit: Unit, running: State, result: ResultRecord | None) -> None:
         """Nothing: there is no record."""
 
     def own_thread(self) -> OwnThread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from prefectlite.clock import Clock
@@ -31,8 +32,8 @@ class PassAround(Protocol):
         """The state handlers of the unit's task."""
         ...
 
-    def note(self, unit: Unit, state: State, result: ResultRecord | None = None) -> None:
-        """Propose a state of `unit` that nobody waits for."""
+    def begin(self, unit: Unit, running: State, result: ResultRecord | None) -> Awaitable[None] | None:
+        """Propose that `unit` runs, which need not be waited for unless it needs a slot: what is to be awaited then."""
         ...
 
     def own_thread(self) -> OwnThread:

@@ -13,7 +13,7 @@ from prefectlite.records import TaskRunRow, restore_state
 from prefectlite.results import codec
 from prefectlite.signals import signal_from_state
 from prefectlite.state import NO_RESULT
-from prefectlite.states import Failed, Mapped, Pending, Running, State
+from prefectlite.states import Failed, Mapped, Pending, Queued, Running, State
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
@@ -66,7 +66,9 @@ class Recorded:
         if not state.is_finished():
             # It was executing when its process went away: this is the same attempt, again.
             unit.start = (
-                Pending(state.message, _loop_result(state), context=state.context) if isinstance(state, Running) else state
+                Pending(state.message, _loop_result(state), context=state.context)
+                if isinstance(state, Running | Queued)
+                else state
             )
             return False
         unit.state = state

@@ -145,7 +145,9 @@ class TaskPass:
             if not running.is_running():
                 raise EndRun(running)
         round_ = self._unit.round
-        self._execution.note(self._unit, running, None if round_ is None else await self._record_of(round_))
+        last = None if round_ is None else await self._record_of(round_)
+        if (slot := self._execution.begin(self._unit, running, last)) is not None:
+            await slot
         state = await self._called(running)
         if task.cache_for is not None and state.is_successful() and not state.is_skipped():
             state = await self._step(state, self._now_cached)

@@ -125,6 +125,8 @@ def proposal(
     result: ResultRecord | None,
     name: str | None = None,
     cache_key: str | None = None,
+    *,
+    waits: bool = False,
 ) -> TaskRunProposal:
     """That `unit` is to enter `state`, with what belongs to it."""
     record = record_state(state, new_id(), execution.clock.micros())
@@ -140,4 +142,5 @@ def proposal(
         result,
         unit.restart,
         cache_key,
+        waits,
     )

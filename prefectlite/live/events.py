@@ -27,9 +27,18 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     row: LogRow
 
 
-Event = StateChange | LogLine
+class SlotNews(msgspec.Struct, frozen=True, gc=False):
+    """What waits for a slot of a concurrency limit may have got one; `limits`: because limits were changed."""
+
+    limits: bool = False
+    seq: int = 0  # it has no place in the record
+
+
+Event = StateChange | LogLine | SlotNews
 #: ("flow_runs",): states of all flow runs · ("runs",): of all flow runs and task runs · ("flow_run", id): of one flow run
 #: and of its task runs · ("logs", id): its log.
 Topic = tuple[str, ...]
 ALL_FLOW_RUNS: Topic = ("flow_runs",)
 ALL_RUNS: Topic = ("runs",)
+#: What happens to concurrency limits, and to what is used of them.
+SLOTS: Topic = ("slots",)

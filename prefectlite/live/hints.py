@@ -6,12 +6,17 @@ import msgspec
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """Commits of another process: the states (or log lines) `first` to `last` concern these flow runs; none named: any."""
+    """Commits of another process: the states (or log lines) `first` to `last` concern these flow runs; none named: any.
+
+    `slots`: what waits for a slot of a concurrency limit may have got one; `limits`: the limits themselves were changed.
+    """
 
     first: int
     last: int
     flow_run_ids: list[str]
     logs: bool = False
+    slots: bool = False
+    limits: bool = False
 
 
 #: Flow runs that a hint names at the most.
@@ -29,10 +34,10 @@ class Message(msgspec.Struct, frozen=True):
 
 def merged(hints: list[Hint], new: Hint) -> list[Hint]:
     """`hints` and one more; commits that follow each other without a gap become one hint."""
-    if hints and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs:
+    if hints and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs and not new.limits:
         before = hints[-1].flow_run_ids
         ids = list(dict.fromkeys([*before, *new.flow_run_ids])) if before else []
         if len(ids) > MOST_IDS:
             ids = []
-        return [*hints[:-1], Hint(hints[-1].first, new.last, ids, new.logs)]
+        return [*hints[:-1], Hint(hints[-1].first, new.last, ids, new.logs, hints[-1].slots or new.slots)]
     return [*hints, new]

@@ -10,12 +10,14 @@ from prefectlite.errors import BadRequest
 from prefectlite.orchestrator.calls import (
     CACHED,
     PROPOSE,
+    SLOT_NEWS,
     TASK_RUN_STATE,
     TASK_RUNS,
     WRITE_LINES,
     Cached,
     CacheKey,
     Call,
+    Decided,
     Proposals,
     Verdicts,
 )  # fmt: skip
@@ -38,6 +40,7 @@ class Answers:
         self.add(TASK_RUNS, reader.task_runs)
         self.add(TASK_RUN_STATE, reader.task_run_state)
         self.add(CACHED, self._cached)
+        self.add(SLOT_NEWS, orchestrator.queue.news)
 
     def add(self, call: Call[Q, A], answer: Callable[[Q], Awaitable[A]]) -> None:
         """Answer this call, too."""
@@ -53,12 +56,13 @@ class Answers:
         """The answer to a question of the call's type."""
         return await self._known[call.name][1](question)
 
-    async def _propose(self, sent: Proposals) -> Verdicts:
+    async def _propose(self, sent: Proposals) -> Decided:
         answers = [self._orchestrator.propose(proposal, again=sent.again) for proposal in sent.proposals]
         verdicts = await asyncio.gather(*answers, return_exceptions=True)
         for failed in (one for one in verdicts if isinstance(one, BaseException)):
             raise failed
-        return cast("Verdicts", verdicts)
+        queue = self._orchestrator.queue
+        return Decided(cast("Verdicts", verdicts), sorted(queue.tags), sorted(queue.labels))
 
     async def _write_lines(self, lines: list[LogRow]) -> None:
         for line in lines:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
+from prefectlite.clock import Clock
 from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, Event, StateChange, Topic
 from prefectlite.live.hints import Hint
+from prefectlite.orchestrator.allotment import Allotment, KnownLimits, allotted
 from prefectlite.records import StateRecord
 from prefectlite.repository import transitions
 from prefectlite.repository.database import Transaction
-from prefectlite.repository.sequence import take_sequence
+from prefectlite.repository.sequence import take_with_limits
 from prefectlite.rules import flow_runs, task_runs
 from prefectlite.rules.flow_runs import FlowRunSnapshot
 from prefectlite.rules.proposals import (
@@ -27,15 +31,27 @@ class Batch:
     """Applies proposals in order; each sees what those before it did. One that is refused does not stop the others."""
 
     def __init__(
-        self, proposals: Sequence[Proposal], has_listeners: Callable[[Topic], bool], *, trusting: bool = False
+        self,
+        proposals: Sequence[Proposal],
+        has_listeners: Callable[[Topic], bool],
+        limits: KnownLimits,
+        clock: Clock,
+        *,
+        trusting: bool = False,
     ) -> None:
         """With `trusting`, task runs that their executor calls new are not looked up: one that is there after all makes
         `apply` raise, and nothing of it is written.
         """
-        self._proposals = proposals
+        self._proposals, self._limits, self._clock = proposals, limits, clock
         self._has_listeners = has_listeners
         self._trusting = trusting
         self._tried = False
+        self._slots: Allotment | None = None
+
+    @property
+    def moved_slots(self) -> bool:
+        """Whether somebody who waits for a slot may have got one, once this is committed."""
+        return self._slots is not None and self._slots.moved
 
     async def apply(self, tx: Transaction) -> tuple[list[Verdict], list[Event]]:
         """The verdicts, in the order of the proposals, and the news to publish once this is committed.
@@ -49,7 +65,10 @@ class Batch:
         self._task_moves: dict[str, tuple[TaskRunProposal, int, int | None]] = {}
         self._events: list[Event] = []
         await self._read(tx)
-        self._seq = first = await take_sequence(tx, len(self._proposals))
+        self._seq, changes = await take_with_limits(tx, len(self._proposals))
+        first = self._seq
+        await self._limits.refresh(tx, changes)
+        self._slots = await allotted(tx, self._limits, self._proposals, self._clock.micros())
         for proposal in self._proposals:
             if isinstance(proposal, TaskRunProposal):
                 self._verdicts.append(self._decide_task_run(proposal))
@@ -61,7 +80,9 @@ class Batch:
             await transitions.append_task_run_states(tx, self._task_history)
         if self._flow_history:
             await transitions.append_flow_run_states(tx, self._flow_history)
-        tx.announce(Hint(first, first + len(self._proposals) - 1, list(self._flow_runs)))
+        if self._slots is not None:
+            await self._slots.write(tx)
+        tx.announce(Hint(first, first + len(self._proposals) - 1, list(self._flow_runs), slots=self.moved_slots))
         return self._verdicts, self._events
 
     async def _read(self, tx: Transaction) -> None:
@@ -84,10 +105,14 @@ class Batch:
         snapshot = self._task_runs.get(run_id)
         said = self._said.get(state.id)
         if said is not None and snapshot is not None and snapshot.last_state_id != state.id:
-            return task_runs.decide_again(self._flow_runs[proposal.flow_run_id], said[0])
-        verdict = task_runs.decide(snapshot, self._flow_runs.get(proposal.flow_run_id), proposal)
-        if not isinstance(verdict, Accept):
+            return task_runs.decide_again(self._flow_runs[proposal.flow_run_id], said[0], proposal, said[1])
+        shortage = self._slots.of_task_run(proposal) if self._slots is not None and proposal.waits else None
+        verdict = task_runs.decide(snapshot, self._flow_runs.get(proposal.flow_run_id), proposal, shortage)
+        if not isinstance(verdict, Accept | Replace):
             return verdict
+        if isinstance(verdict, Replace):
+            state = verdict.state
+            proposal = msgspec.structs.replace(proposal, state=state)
         if snapshot is not None and snapshot.version == verdict.version:  # said before
             if not self._trusting:  # its answer may have been lost, and its news with it
                 self._tell_task_run(proposal, verdict.version)
@@ -99,6 +124,8 @@ class Batch:
             started = state.timestamp
         self._task_moves[run_id] = (proposal, verdict.version, started)
         self._task_history.append((self._seq, run_id, verdict.version, state))
+        if self._slots is not None:
+            self._slots.task_run_entered(proposal, state.name)
         self._tell_task_run(proposal, verdict.version)
         return verdict
 
@@ -113,7 +140,10 @@ class Batch:
         said = self._said.get(state.id)
         if said is not None and snapshot is not None and snapshot.last_state_id != state.id:
             return flow_runs.decide_again(snapshot, proposal, *said)
-        verdict = flow_runs.decide(snapshot, proposal)
+        shortage = None
+        if self._slots is not None and snapshot is not None:
+            shortage = self._slots.of_flow_run(proposal, snapshot.state)
+        verdict = flow_runs.decide(snapshot, proposal, shortage)
         if not isinstance(verdict, Accept | Replace):
             return verdict
         if isinstance(verdict, Replace):
@@ -127,6 +157,8 @@ class Batch:
             await transitions.create_flow_run(tx, run_id, proposal.create, proposal.claim, state)
             snapshot = self._flow_runs[run_id] = FlowRunSnapshot(1, state.name, proposal.claim, 0, state.id)
         else:
+            if self._slots is not None:
+                self._slots.flow_run_entered(run_id, state.name)
             _move(snapshot, proposal, verdict, state)
             await transitions.move_flow_run(tx, run_id, snapshot, state)
         self._flow_history.append((self._seq, run_id, snapshot.version, state))
@@ -152,5 +184,5 @@ def _move(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, verdict: Accept 
     snapshot.version, snapshot.state, snapshot.last_state_id = verdict.version, state.name, state.id
     if verdict.lease is not None:
         snapshot.owner, snapshot.lease_epoch = proposal.claim, verdict.lease
-    elif not flow_runs.is_executing(state.name):
-        snapshot.owner = None
+    elif not flow_runs.is_executing(state.name) and not (isinstance(verdict, Replace) and state.name == "Queued"):
+        snapshot.owner = None  # what waits for a slot is begun by who had it before

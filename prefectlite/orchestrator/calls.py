@@ -56,13 +56,25 @@ class Executor(msgspec.Struct, frozen=True):
 
 
 Verdicts = list[Accept | Replace | Wait | Refuse]
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """The verdicts on proposals, and the tags and labels that concurrency limits are on, as they are known there."""
+
+    verdicts: Verdicts
+    tags: list[str] = []
+    labels: list[str] = []
+
+
 Cached = list[tuple[StateRecord, ResultRecord | None]]
 
-PROPOSE: Call[Proposals, Verdicts] = Call("propose", Proposals, Verdicts)
+PROPOSE: Call[Proposals, Decided] = Call("propose", Proposals, Decided)
 WRITE_LINES: Call[list[LogRow], None] = Call("write_lines", list[LogRow], None)
 TASK_RUNS: Call[str, list[TaskRunRow]] = Call("task_runs", str, list[TaskRunRow])
 TASK_RUN_STATE: Call[str, tuple[str, int]] = Call("task_run_state", str, tuple[str, int])
 CACHED: Call[CacheKey, Cached] = Call("cached", CacheKey, Cached)
+#: How often it was said that slots of concurrency limits may be free, once that is more often than the asker knows.
+SLOT_NEWS: Call[int, int] = Call("slot_news", int, int)
 
 #: The runs that an executor may begin, (id, due time) each; that it is alive is noted.
 SCHEDULED_RUNS: Call[Executor, list[tuple[str, int]]] = Call("scheduled_runs", Executor, list[tuple[str, int]])

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from prefectlite.clock import Clock, process_clock
 from prefectlite.errors import StoreClosed, StoreUnavailable
+from prefectlite.orchestrator.queue import Queue
 from prefectlite.rules.proposals import Proposal, TaskRunProposal, Verdict
 
 #: Proposals that nobody waits for go with the next ones, after this many seconds at the latest.
@@ -40,7 +42,10 @@ class Pending(NamedTuple):
 class Door(ABC):
     """An Orchestrator. `run()` must be running as a task of its own; it ends, everything decided, after `aclose()`."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or process_clock()
+        #: Those in this process that wait for a slot of a concurrency limit.
+        self.queue = Queue(self._clock)
         self._pending: list[Pending] = []
         self._wanted = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -82,6 +87,7 @@ class Door(ABC):
                     await self._commit(batch)
         finally:
             self._closed = True
+            self.queue.close()
             give_up(self._pending)
 
     def hurry(self) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from prefectlite.live.bus import Bus
-from prefectlite.live.events import ALL_RUNS, Event
+from prefectlite.live.events import ALL_RUNS, Event, SlotNews
 from prefectlite.live.hints import Hint
 from prefectlite.repository import news
 from prefectlite.repository.database import Database
@@ -47,15 +47,18 @@ class Hearsay:
             await self._arrived.wait()
 
     async def _events(self, hint: Hint) -> list[Event]:
-        events: list[Event] = []
+        events: list[Event] = [SlotNews(hint.limits)] if hint.slots else []
+        if hint.limits:
+            return events
         if hint.logs:
             if self._is_heard("logs", hint):
                 events.extend(await news.log_lines(self._database, hint.first, hint.last))
             return events
-        events.extend(await news.flow_run_changes(self._database, hint.first, hint.last))
+        changes = await news.flow_run_changes(self._database, hint.first, hint.last)
         if self._bus.has_listeners(ALL_RUNS) or self._is_heard("flow_run", hint):
-            events.extend(await news.task_run_changes(self._database, hint.first, hint.last))
-        return sorted(events, key=lambda event: event.seq)
+            changes.extend(await news.task_run_changes(self._database, hint.first, hint.last))
+        events.extend(sorted(changes, key=lambda event: event.seq))
+        return events
 
     def _is_heard(self, topic: str, hint: Hint) -> bool:
         named = hint.flow_run_ids

@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from prefectlite.orchestrator.queue import Queue
 from prefectlite.records import LogRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.rules.proposals import Proposal, Verdict
 
 
 class Orchestrator(Protocol):
     """The one door."""
+
+    #: Those in this process that wait for a slot of a concurrency limit.
+    queue: Queue
 
     def propose(self, proposal: Proposal, *, again: bool = False) -> Awaitable[Verdict]:
         """The verdict, once it is committed; `again` if the proposal was made before, and its answer lost.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from prefectlite.clock import Clock
 from prefectlite.errors import PrefectliteError, StoreUnavailable
 from prefectlite.orchestrator.calls import (
     CACHED,
     PROPOSE,
+    SLOT_NEWS,
     TASK_RUN_STATE,
     TASK_RUNS,
     WRITE_LINES,
@@ -27,10 +29,12 @@ from prefectlite.rules.proposals import FlowRunProposal, TaskRunProposal
 class RemoteOrchestrator(Door):
     """An Orchestrator that holds no rule: proposals that arrive together travel together."""
 
-    def __init__(self, ask: Ask) -> None:
-        super().__init__()
+    def __init__(self, ask: Ask, clock: Clock | None = None) -> None:
+        super().__init__(clock)
         self._ask = ask
         self._outage = Outage("Runs")
+        self._slot_news = -1
+        self.queue.look = self._look_for_slots
 
     async def _commit(self, pending: Sequence[Pending]) -> None:
         again = any(one.again for one in pending)
@@ -56,9 +60,14 @@ class RemoteOrchestrator(Door):
         async def ask() -> Verdicts:
             nonlocal tried
             sent, tried = Proposals(proposals, tried), True
-            return await self._ask(PROPOSE, sent)
+            decided = await self._ask(PROPOSE, sent)
+            self.queue.tags, self.queue.labels = frozenset(decided.tags), frozenset(decided.labels)
+            return decided.verdicts
 
         return await done_at_last(ask, self._outage)
+
+    async def _look_for_slots(self) -> None:
+        self._slot_news = await self._ask(SLOT_NEWS, self._slot_news)
 
 
 class RemoteRunLog(GatheredLog):

@@ -7,6 +7,7 @@ the details (see `records.sent_state`); of all others the same document is put t
 from __future__ import annotations
 
 from prefectlite.records import SENT
+from prefectlite.repository import limits
 from prefectlite.repository.dialect import Dialect
 from prefectlite.repository.table import Kind, Table
 from prefectlite.version import __version__
@@ -23,10 +24,15 @@ _RENAMED = {
     ("task_run_state", "updated"): "timestamp",
     ("log", "created"): "timestamp",
     ("log", "updated"): "timestamp",
+    ("task_tag_limit", "limit"): "slots",
+    ("flow_concurrency_limit", "limit"): "slots",
 }
 _CONSTANT = {"tenant_id": TENANT_ID, "settings": "{}", "info": "{}"}
 _VERSION = f'"__version__":"{__version__}"'
 _REST = f',"_result":{{"type":"NoResultType",{_VERSION}}},"cached_inputs":{{}},{_VERSION}}}'
+
+
+_USES = {"task_tag_limit": limits.used_tags, "flow_concurrency_limit": limits.used_labels}
 
 
 def needed(table: Table, column: str) -> tuple[str, ...]:
@@ -39,6 +45,8 @@ def needed(table: Table, column: str) -> tuple[str, ...]:
         return ("flow_group_id",)
     if column == "is_late":
         return ("late_version", "version")
+    if column == "used":
+        return ("tag" if table.name == "task_tag_limit" else "name", "seconds", "id")
     renamed = _RENAMED.get((table.name, column))
     return (renamed,) if renamed else ()
 
@@ -54,6 +62,8 @@ def value(dialect: Dialect, table: Table, column: str, alias: str) -> str:
         return f"(SELECT name FROM flow_group WHERE id = {sources[0]})"
     if column == "is_late":
         return f"(CASE WHEN {sources[0]} = {sources[1]} THEN 1 ELSE 0 END)"
+    if column == "used":
+        return _USES[table.name](dialect, *sources)
     # With a type: PostgreSQL guesses none where it is compared, and takes no bare constant for an order.
     if column in _CONSTANT:
         return f"CAST('{_CONSTANT[column]}' AS text)"

@@ -49,6 +49,14 @@ class Dialect(Protocol):
         """Whether the JSON in `column` is an object with these keys, or a list with these texts: all or any of them."""
         ...
 
+    def has(self, column: str, text: str) -> str:
+        """Whether the list of texts in `column` has the text that the expression `text` gives."""
+        ...
+
+    def now(self) -> str:
+        """This moment in microseconds since 1970, by the machine's clock."""
+        ...
+
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
         """Whether the row `alias` of the table log, which is in the index of words, has all `terms` in its message."""
         ...
@@ -102,6 +110,12 @@ class SqliteDialect:
     def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
         return f"json_has_{'all' if all_of_them else 'any'}({column}, {bind(self.listed(keys))})"
 
+    def has(self, column: str, text: str) -> str:
+        return f"EXISTS (SELECT 1 FROM json_each({column}) AS e WHERE e.value = {text})"
+
+    def now(self) -> str:
+        return f"CAST((julianday('now') - 2440587.5) * 86400 * {_SECOND} AS INTEGER)"
+
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
         phrases = [f'"{" ".join(term.words)}"{" *" * term.is_prefix}' for term in terms]
         place = bind(" AND ".join(phrases))
@@ -151,6 +165,12 @@ class PostgresDialect:
 
     def has_keys(self, column: str, keys: Sequence[str], bind: Callable[[Any], str], *, all_of_them: bool) -> str:
         return f"{_readable(column)}::jsonb {'?&' if all_of_them else '?|'} {bind(list(keys))}::text[]"
+
+    def has(self, column: str, text: str) -> str:
+        return f"{_readable(column)}::jsonb ? {text}"
+
+    def now(self) -> str:
+        return f"CAST(extract(epoch FROM clock_timestamp()) * {_SECOND} AS bigint)"
 
     def search(self, alias: str, terms: Sequence[Term], bind: Callable[[Any], str]) -> str:
         # The index knows which words a line has, but not where: only so far into a line could it tell.

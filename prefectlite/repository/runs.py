@@ -40,7 +40,6 @@ ORDER BY CASE WHEN r.map_index = $3 THEN 0 ELSE 1 END, r.end_time DESC LIMIT {_M
 #: Names of states, for `state IN (…)`: those of a run that has not ended, and of one that waits to be begun.
 UNFINISHED = ", ".join(f"'{name}'" for name in sorted(set(BY_NAME) - FINISHED))
 WAITING = ", ".join(f"'{name}'" for name in (*names_of(Scheduled), "Queued"))
-_SCHEDULED = ", ".join(f"'{name}'" for name in names_of(Scheduled))
 _PLACE = """
 SELECT t.flow_run_id, t.task_id, t.map_index, t.state, t.state_details, f.runtime
 FROM task_run t JOIN flow_run r ON r.id = t.flow_run_id JOIN flow f ON f.id = r.flow_id WHERE t.id = $1
@@ -133,8 +132,7 @@ async def scheduled_runs(database: Database, labels: Collection[str]) -> list[tu
         f"""
         SELECT r.id, coalesce(r.state_start_time, r.scheduled_start_time) AS due
         FROM flow_run r JOIN flow f ON f.id = r.flow_id
-        WHERE (r.state IN ({_SCHEDULED}) OR (r.state = 'Queued' AND r.auto_scheduled = 1))
-            AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
+        WHERE r.state IN ({WAITING}) AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
             AND {fitting(database.dialect, "r.labels", labels, bind)}
         ORDER BY due
         """,

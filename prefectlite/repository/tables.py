@@ -41,6 +41,7 @@ _HISTORY_AS_CLIENTS_SAY = {
     "updated": Kind.TIME,
     **_OF_TENANT,
 }
+_USE = {"limit": Kind.INT, "used": Kind.INT}
 
 _ALL = [
     Table(
@@ -266,7 +267,8 @@ _ALL = [
         computed=_OF_TENANT,
     ),
     Table("key_value", {"id": Kind.ID, "key": Kind.TEXT, "value": Kind.JSON, **_STAMPS}, {}),
-    Table("concurrency_limit", {"id": Kind.ID, "kind": Kind.TEXT, "name": Kind.TEXT, "slots": Kind.INT, **_STAMPS}, {}),
+    Table("task_tag_limit", {"id": Kind.ID, "tag": Kind.TEXT, "seconds": Kind.INT, **_STAMPS}, {}, computed=_USE),
+    Table("flow_concurrency_limit", {"id": Kind.ID, "name": Kind.TEXT, "seconds": Kind.INT, **_STAMPS}, {}, computed=_USE),
     *HOOK_TABLES,
 ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from prefectlite.records import StateRecord
-from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, Verdict
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Order, Refuse, Replace, Verdict, Wait
+from prefectlite.rules.slots import Shortage, queued
 from prefectlite.states import FINISHED, ClientFailed, Pending, Queued, Running, Submitted, names_of
 
 _WAITING = frozenset(name for kind in (Pending, Submitted, Queued, ClientFailed) for name in names_of(kind))
@@ -22,8 +23,11 @@ class FlowRunSnapshot(msgspec.Struct):
     last_state_id: str | None = None
 
 
-def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal) -> Verdict:
-    """The verdict on `proposal`; the caller writes what is accepted or replaced."""
+def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal, shortage: Shortage | None = None) -> Verdict:
+    """The verdict on `proposal`; the caller writes what is accepted or replaced.
+
+    `shortage` says, if any, what keeps it from beginning where it needs a slot.
+    """
     if snapshot is None:
         if proposal.create is None:
             return Refuse("NOT_FOUND", f"State update failed for flow run ID {proposal.run_id}: there is no such run")
@@ -35,6 +39,15 @@ def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal) -> Verdi
         return Accept(snapshot.version, _order(snapshot), snapshot.lease_epoch if proposal.claim else None)
     if refusal := _refusal(snapshot, proposal):
         return refusal
+    verdict = _on_its_merits(snapshot, proposal)
+    if shortage is None or not isinstance(verdict, Accept):
+        return verdict
+    if snapshot.state == "Queued":
+        return Wait(shortage.until, shortage.reason)
+    return Replace(queued(proposal.state, shortage.reason, proposal.state.timestamp), snapshot.version + 1)
+
+
+def _on_its_merits(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Verdict:
     if proposal.claim is not None:
         return _claim(snapshot, proposal)
     if proposal.state.name == "Cancelling" and snapshot.state in _WAITING:
@@ -45,7 +58,7 @@ def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal) -> Verdi
 def decide_again(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, version: int, name: str) -> Verdict:
     """The verdict on what was accepted before, at `version` and as `name`; the flow run may have moved on since."""
     lease = None
-    if proposal.claim is not None and proposal.create is None:
+    if proposal.claim is not None and proposal.create is None and name != "Queued":
         if snapshot.owner != proposal.claim:
             return Refuse("OWNED", f"flow run {proposal.run_id} is not executed by this process any more", snapshot.version)
         lease = snapshot.lease_epoch

@@ -56,6 +56,7 @@ class TaskRunProposal(msgspec.Struct, frozen=True, gc=False, tag="task_run"):
     result: ResultRecord | None = None
     restart: bool = False
     cache_key: str | None = None  # later runs may look for this state under it
+    waits: bool = False  # for a slot, if it is Running that is proposed and its task needs one; else it has begun already
 
 
 Proposal = FlowRunProposal | TaskRunProposal

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from prefectlite.rules.flow_runs import FlowRunSnapshot
-from prefectlite.rules.proposals import Accept, Order, Refuse, TaskRunProposal, Verdict
+from prefectlite.rules.proposals import Accept, Order, Refuse, Replace, TaskRunProposal, Verdict, Wait
+from prefectlite.rules.slots import Shortage, queued
 from prefectlite.states import FINISHED
 
 _GO_ON = {version: Accept(version) for version in range(1, 9)}
@@ -19,12 +20,20 @@ class TaskRunSnapshot(msgspec.Struct):
     last_state_id: str | None = None
 
 
-def decide(snapshot: TaskRunSnapshot | None, parent: FlowRunSnapshot | None, proposal: TaskRunProposal) -> Verdict:
-    """The verdict on `proposal`, given the task run (None: it does not exist yet) and the flow run it belongs to."""
+def decide(
+    snapshot: TaskRunSnapshot | None,
+    parent: FlowRunSnapshot | None,
+    proposal: TaskRunProposal,
+    shortage: Shortage | None = None,
+) -> Verdict:
+    """The verdict on `proposal`, given the task run (None: it does not exist yet) and the flow run it belongs to.
+
+    `shortage` says, if any, what keeps it from beginning where it needs a slot.
+    """
     if parent is None:
         return Refuse("NOT_FOUND", f"State update failed for task run ID {proposal.run_id}: its flow run is not there")
     if snapshot is not None and snapshot.last_state_id == proposal.state.id:  # said again, whoever executes the run by now
-        return decide_again(parent, snapshot.version)
+        return decide_again(parent, snapshot.version, proposal, snapshot.state)
     if proposal.lease is not None and proposal.lease != parent.lease_epoch:
         return Refuse("STALE_LEASE", f"another process executes flow run {proposal.flow_run_id} now")
     version = 0 if snapshot is None else snapshot.version
@@ -49,11 +58,17 @@ def decide(snapshot: TaskRunSnapshot | None, parent: FlowRunSnapshot | None, pro
         )
     if parent.state == "Cancelling" or parent.state in FINISHED:
         return Accept(version + 1, Order.CANCEL)
+    if shortage is not None and snapshot is not None and snapshot.state == "Queued":
+        return Wait(shortage.until, shortage.reason)
+    if shortage is not None:
+        return Replace(queued(proposal.state, shortage.reason), version + 1)
     return _GO_ON.get(version + 1) or Accept(version + 1)
 
 
-def decide_again(parent: FlowRunSnapshot, version: int) -> Verdict:
-    """The verdict on what was accepted before, at `version`; the task run may have moved on since."""
+def decide_again(parent: FlowRunSnapshot, version: int, proposal: TaskRunProposal, name: str) -> Verdict:
+    """The verdict on what was accepted before, at `version` and as `name`; the task run may have moved on since."""
+    if name != proposal.state.name:
+        return Replace(msgspec.structs.replace(proposal.state, name=name), version)
     return Accept(version, _order(parent))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until
-from prefectlite.errors import NotFound, StoreUnavailable, TransitionRefused
+from prefectlite.errors import NotFound, RunInterrupted, StoreUnavailable, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
@@ -118,6 +118,8 @@ class Agent:
             try:
                 await self._execute_now(run_id, former)
                 return
+            except RunInterrupted:
+                return  # before it began
             except StoreUnavailable as error:
                 _logger.warning("flow run %s waits until the database can be used: %s", run_id, error)
                 former = await self._after_waiting(run_id, former)
@@ -186,6 +188,12 @@ class Agent:
         return is_asked or self._site.settings.isolate == "process"
 
     async def _execute_apart(self, flow: FlowRow, row: FlowRunRow, takeover_from: str | None) -> None:
+        site = self._site
+        if not site.orchestrator.queue.labels.isdisjoint(row.labels):  # no process is to wait for a slot
+            if not await site.host.reserve(row, takeover_from):
+                self._give_up(row, "it was begun, or ended, elsewhere")
+                return
+            row, takeover_from = await site.flow_run(row.id), site.owner_id
         outcome = await self._processes.execute(flow, row, takeover_from)
         if outcome.unloadable is not None:
             await self._fail(row, outcome.unloadable)

@@ -54,7 +54,7 @@ class Overlap:
 
     async def leave(self, row: FlowRunRow) -> None:
         """A run that waited for its turn is for agents elsewhere, which hear of it when it is scheduled again."""
-        if row.state == "Queued" and await self.may_begin(row):
+        if row.state == "Queued" and row.auto_scheduled and await self.may_begin(row):
             state = Scheduled("It is this run's turn.", start_time=self._session.clock.now())
             record = record_state(state, new_id(), self._session.clock.micros())
             await self._session.orchestrator.propose(FlowRunProposal(row.id, record, expected_version=row.version))

@@ -32,8 +32,8 @@ OF_ADMINS = {
     "create_cloud_hook", "delete_cloud_hook", "test_cloud_hook",
 }  # fmt: skip
 NOT_OF_AGENTS = {
-    "log", "task_run_artifact", "concurrency_limit", "cloud_hook", "logs", "secret_names", "automation",
-    "automation_firing", "hook_delivery", "run_counts",
+    "log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit", "cloud_hook", "logs", "secret_names",
+    "automation", "automation_firing", "hook_delivery", "run_counts",
 }  # fmt: skip
 
 

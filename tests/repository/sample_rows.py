@@ -182,7 +182,7 @@ def rows() -> Rows:
         {"id": uid(620 + n), "task_run_id": uid(300 + n // 2), "kind": "markdown", "data": '{"text": "ü"}', **stamps}
         for n in range(3)
     ]
-    limits = [{"id": uid(640 + n), "kind": "tag", "name": f"db {n}", "slots": n, **stamps} for n in range(2)]
+    limits = [{"id": uid(640 + n), "tag": f"db {n}", "slots": n, "seconds": 60 * n, **stamps} for n in range(2)]
     hooks = [
         {
             "id": uid(650 + n),
@@ -258,7 +258,8 @@ def rows() -> Rows:
         "log": logs,
         "task_run_artifact": artifacts,
         "key_value": [{"id": uid(630), "key": "a/b", "value": "[1]", **stamps}],
-        "concurrency_limit": limits,
+        "task_tag_limit": limits,
+        "flow_concurrency_limit": [{"id": uid(645), "name": "gpu", "slots": 3, "seconds": 0, **stamps}],
         "cloud_hook": hooks,
         "automation": automations,
         "automation_firing": firings,

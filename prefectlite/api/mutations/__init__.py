@@ -12,6 +12,7 @@ from prefectlite.api.mutations import (
     groups,
     hooks,
     key_values,
+    limits,
     many_runs,
     projects,
     runs,
@@ -36,6 +37,7 @@ _FIELDS = {
     **executors.FIELDS,
     **artifacts.FIELDS,
     **key_values.FIELDS,
+    **limits.FIELDS,
     **secrets.FIELDS,
     **tokens.FIELDS,
 }

@@ -17,19 +17,23 @@ from prefectlite.errors import BadRequest, PrefectliteError
 from prefectlite.roles import AGENTS
 
 MAX_STATES = 1_000
-Put = Callable[[str, Any, int | None], Awaitable[str | None]]
+_DONE, _QUEUED = "SUCCESS", "QUEUED"  # who is told that a run is queued asks again after a while
+#: What came of a state: its status, and what there is to say.
+Outcome = tuple[str, str | None]
+Put = Callable[[str, Any, int | None], Awaitable[Outcome]]
 
 
 async def set_flow_run_states(context: Context, given: Payload) -> Payload:
     client, caller = context.session.client, context.caller
 
-    async def put(run_id: str, sent: Any, version: int | None) -> str | None:
+    async def put(run_id: str, sent: Any, version: int | None) -> Outcome:
         state = state_of(sent)
         if caller.core_version is None:
-            return await client.set_flow_run_state(run_id, state, version)
-        if await client.foreign.set_flow_run_state(run_id, state, json_object(sent, "state"), caller.agent_id):
-            return None
-        return await client.set_flow_run_state(run_id, state)
+            return _DONE, await client.set_flow_run_state(run_id, state, version)
+        waits = await client.foreign.set_flow_run_state(run_id, state, json_object(sent, "state"), caller.agent_id)
+        if waits is not None:
+            return (_QUEUED, waits) if waits else (_DONE, None)
+        return _DONE, await client.set_flow_run_state(run_id, state)
 
     return await _set_states(given["states"], "flow_run_id", put)
 
@@ -37,13 +41,14 @@ async def set_flow_run_states(context: Context, given: Payload) -> Payload:
 async def set_task_run_states(context: Context, given: Payload) -> Payload:
     client, caller = context.session.client, context.caller
 
-    async def put(run_id: str, sent: Any, version: int | None) -> str | None:
+    async def put(run_id: str, sent: Any, version: int | None) -> Outcome:
         state = state_of(sent)
         if caller.core_version is None:
-            return await client.set_task_run_state(run_id, state, version)
-        if await client.foreign.set_task_run_state(run_id, state, json_object(sent, "state")):
-            return None
-        return await client.set_task_run_state(run_id, state)
+            return _DONE, await client.set_task_run_state(run_id, state, version)
+        waits = await client.foreign.set_task_run_state(run_id, state, json_object(sent, "state"))
+        if waits is not None:
+            return (_QUEUED, waits) if waits else (_DONE, None)
+        return _DONE, await client.set_task_run_state(run_id, state)
 
     return await _set_states(given["states"], "task_run_id", put)
 
@@ -60,11 +65,11 @@ async def _set_states(items: list[Payload], key: str, put: Put) -> Payload:
     answers: list[Payload] = []
     for item in items:
         try:
-            message = await put(item[key], item["state"], item.get("version"))
+            status, message = await put(item[key], item["state"], item.get("version"))
         except PrefectliteError as error:
             refused.append(error)
         else:
-            answers.append({"id": item[key], "status": "SUCCESS", "message": message or None})
+            answers.append({"id": item[key], "status": status, "message": message or None})
     if refused:
         raise refused[0]
     return {"states": answers}

@@ -13,6 +13,8 @@ INSERT INTO counter (name, value) VALUES ('log_words', 0);
 -- Up to which state of a flow run hooks and automations have been told.
 INSERT INTO counter (name, value) VALUES ('hooks', 0);
 INSERT INTO counter (name, value) VALUES ('automations', 0);
+-- How often limits were changed: who decides by them knows from it whether it knows them.
+INSERT INTO counter (name, value) VALUES ('limits', 0);
 
 -- There is one of them; clients of Prefect's server name it in what they ask.
 CREATE TABLE tenant (
@@ -220,6 +222,8 @@ CREATE INDEX task_run_by_task ON task_run (task_id, created);
 CREATE INDEX task_run_by_cache_key ON task_run (cache_key, end_time) WHERE cache_key IS NOT NULL;
 -- The few that wait for their time: agents ask for them.
 CREATE INDEX task_run_by_state_start ON task_run (state_start_time) WHERE state_start_time IS NOT NULL;
+-- The few that have a slot, or wait for one. (Most never are in it: their Running is written together with their end.)
+CREATE INDEX task_run_at_work ON task_run (state, state_timestamp) WHERE state IN ('Running', 'Queued');
 
 CREATE TABLE flow_run_state (
     seq $seq PRIMARY KEY,
@@ -301,16 +305,35 @@ CREATE TABLE secret (
     updated $time NOT NULL
 );
 
--- How many runs with a label (kind 'label'), or task runs with a tag ('tag'), execute at once.
-CREATE TABLE concurrency_limit (
+-- How many task runs with a tag execute at once, or, where `seconds` is not 0, begin within so many seconds.
+CREATE TABLE task_tag_limit (
     id $id PRIMARY KEY,
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
+    tag TEXT NOT NULL,
     slots INTEGER NOT NULL,
+    seconds INTEGER NOT NULL,
     created $time NOT NULL,
     updated $time NOT NULL,
-    UNIQUE (kind, name)
+    UNIQUE (tag, seconds)
 );
+
+-- The same of flow runs with a label, which is the `name` of the limit.
+CREATE TABLE flow_concurrency_limit (
+    id $id PRIMARY KEY,
+    name TEXT NOT NULL,
+    slots INTEGER NOT NULL,
+    seconds INTEGER NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL,
+    UNIQUE (name, seconds)
+);
+
+-- When something began that a limit with `seconds` counts; older ones than that are removed.
+CREATE TABLE limited_start (
+    limit_id $id NOT NULL,
+    started $time NOT NULL
+);
+
+CREATE INDEX limited_start_by_limit ON limited_start (limit_id, started);
 
 -- Who is told when a run of the group, or any, enters one of these states. `config` is what may be shown of it; all of it is
 -- in `sealed`, encrypted as secrets are. States with a `seq` up to `since` were there before the hook was.
