@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,7 +19,7 @@ from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
 from prefectlite.orchestrator.calls import FLOW, FLOW_RUN, LEAVE, MAY_BEGIN, SCHEDULED_RUNS, SECRET, Executor
 from prefectlite.orchestrator.heard_orders import HeardOrders
-from prefectlite.orchestrator.persistence import read_at_last
+from prefectlite.orchestrator.persistence import Outage, read_at_last
 from prefectlite.orchestrator.protocols import RunReader
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
 from prefectlite.records import FlowRow, FlowRunRow
@@ -119,29 +120,31 @@ class TurnsAtTheServer:
 
 @asynccontextmanager
 async def open_remote_site(
-    settings: Settings, name: str, labels: Collection[str], clock: Clock | None = None
+    settings: Settings, client: Client, executor: Executor, clock: Clock | None = None
 ) -> AsyncIterator[tuple[RemoteSite, Listen]]:
-    """A site behind the server at `settings.api_url`, where it is registered as the agent `name`; waits for the server.
+    """A site behind the server that `client` asks, and what starts further listeners.
 
-    On leaving, all that was proposed and logged has reached the server, which knows that this agent has ended.
+    On leaving, all that was proposed and logged has reached the server, which knows that this executor has ended.
     """
-    async with Client(settings.api_url) as client:
-        agent_id = await _registered(client, name, labels)
-        executor = Executor(f"{agent_id}/{new_id()}", agent_id, sorted(labels))
-        site = RemoteSite(settings, clock or process_clock(), client, executor)
-        try:
-            async with site.at_work() as listen:
-                listen("listener for news", site.news.run)
-                yield site, listen
-        finally:
-            await site.leave()
+    site = RemoteSite(settings, clock or process_clock(), client, executor)
+    try:
+        async with site.at_work() as listen:
+            listen("listener for news", site.news.run)
+            yield site, listen
+    finally:
+        await site.leave()
 
 
-async def _registered(client: Client, name: str, labels: Collection[str]) -> str:
-    for delay in (*DELAYS, *DELAYS[-1:] * 100_000):
+async def registered(client: Client, name: str, labels: Collection[str]) -> Executor:
+    """This process as an executor for the server, of which it is the agent `name`; waits for the server. Raises ApiError."""
+    outage = Outage(f"Agent {name!r} and its runs")
+    for delay in itertools.chain(DELAYS, itertools.repeat(DELAYS[-1])):
         try:
-            return await client.register_agent(name, labels)
+            agent_id = await client.register_agent(name, labels)
         except ServerUnreachable as error:
-            _logger.warning("%s: it is asked again in %s s", error, delay)
+            outage.goes_on(error)
             await asyncio.sleep(delay)
-    raise AssertionError
+        else:
+            outage.is_over()
+            return Executor(f"{agent_id}/{new_id()}", agent_id, sorted(labels))
+    raise AssertionError  # it goes on for ever

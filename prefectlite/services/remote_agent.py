@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
+from prefectlite.client.http import Client
 from prefectlite.contexts import active_record
 from prefectlite.kept import kept
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
+from prefectlite.orchestrator.calls import Executor
 from prefectlite.plain_calls import RecordElsewhere
-from prefectlite.remote_site import TurnsAtTheServer, open_remote_site
+from prefectlite.remote_site import TurnsAtTheServer, open_remote_site, registered
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
 from prefectlite.settings import Settings
@@ -33,7 +35,26 @@ class RemoteAgent:
 
         What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
         """
-        async with open_remote_site(self._settings, self._name, self._labels) as (site, listen):
+        async with Client(self._settings.api_url) as client:
+            registering = asyncio.create_task(registered(client, self._name, self._labels))
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait([registering, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if registering.done():
+                    await self._work_as(registering.result(), client, stopping, at_once, told)
+            finally:
+                registering.cancel()
+                stopping.cancel()
+
+    async def _work_as(
+        self,
+        executor: Executor,
+        client: Client,
+        stopping: asyncio.Task[Any],
+        at_once: asyncio.Event,
+        told: Callable[[str], None],
+    ) -> None:
+        async with open_remote_site(self._settings, client, executor) as (site, listen):
             active_record.set(RecordElsewhere(site.ask))
             agent = Agent(site, Catalog(), self._begin, lambda _: TurnsAtTheServer(site), self._labels)
             listen("sign of life", lambda: self._look(agent))
@@ -41,7 +62,7 @@ class RemoteAgent:
             looking = asyncio.create_task(restarting("agent", agent.run))
             told(f"Agent {self._name} works for {self._settings.api_url}")
             try:
-                await stop.wait()
+                await asyncio.wait([stopping])
             finally:
                 looking.cancel()
                 await self._wind_down(site, at_once, told)

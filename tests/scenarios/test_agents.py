@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,19 @@ def test_an_agent_with_a_token_reads_secrets(tmp_path: Path, free_port: int) -> 
             place.go("x")
             place.ends(held)
     assert place.has("spent")
+
+
+def test_an_agent_waits_for_its_server_and_can_be_stopped_meanwhile(tmp_path: Path, free_port: int) -> None:
+    command = [sys.executable, "-m", "prefectlite", "agent", "local", "start", "--api", f"http://127.0.0.1:{free_port}"]
+    waiting = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        assert waiting.stderr is not None
+        assert "cannot be reached" in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(20) == 0
+    finally:
+        waiting.kill()
+        waiting.communicate()
 
 
 def test_what_the_command_says_of_mistakes(tmp_path: Path, free_port: int) -> None:
