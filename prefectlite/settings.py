@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_url: str = ""  # empty: a file in the user's data directory
     retention_days: _Count = 30  # after which finished runs are deleted, where their project says nothing else; 0: never
     log_retention_days: _Count | None = None  # for lines of their logs; not set: with their runs
+    audit_retention_days: _Count = 365  # after which rows of the audit log are deleted; 0: never
     durability: Literal["default", "full"] = "default"
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080

@@ -31,6 +31,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "database_url": ("sqlite:///a", "sqlite:///b"),
     "retention_days": (7, 0),
     "log_retention_days": (7, 0),
+    "audit_retention_days": (90, 0),
     "durability": ("full", "full"),
     "host": ("0.0.0.0", "::1"),
     "port": (9001, 0),

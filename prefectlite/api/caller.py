@@ -26,6 +26,7 @@ class Caller(msgspec.Struct, frozen=True):
     actor: str = "local"
     address: str | None = None
     is_known: bool = False  # by a token
+    token_id: str = ""
 
     @property
     def runtime(self) -> str:
@@ -42,4 +43,4 @@ def caller_of(connection: HTTPConnection, identity: Identity | None = None) -> C
     found: Identity | None = identity or connection.scope.get(IDENTITY)
     if found is None:
         return Caller(version, agent_id, address=address)
-    return Caller(version, agent_id, found.role, found.actor, address, is_known=True)
+    return Caller(version, agent_id, found.role, found.actor, address, is_known=True, token_id=found.token_id)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from prefectlite.api.caller import Caller
+from prefectlite.client.remits import Remit
+from prefectlite.roles import Role
 
 if TYPE_CHECKING:
     from prefectlite.session import Session
@@ -19,3 +21,9 @@ class Context(msgspec.Struct, frozen=True):
     session: Session
     raw_variables: Mapping[str, Any]
     caller: Caller
+
+    @property
+    def remit(self) -> Remit | None:
+        """To which runs the caller is confined; None for those who may do more than agents."""
+        caller = self.caller
+        return Remit(self.session.database, caller.token_id) if caller.role is Role.AGENT else None

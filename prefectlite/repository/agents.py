@@ -16,8 +16,8 @@ from prefectlite.repository.runs import WAITING
 #: So many runs are offered to an agent at a time.
 MOST_RUNS = 25
 _NEW = """
-INSERT INTO agent (id, agent_config_id, name, type, core_version, labels, last_queried, created, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)
+INSERT INTO agent (id, agent_config_id, name, type, core_version, labels, token_id, last_queried, created, updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)
 """
 
 
@@ -29,13 +29,17 @@ class AgentFacts(msgspec.Struct, frozen=True):
     core_version: str
     labels: list[str]
     agent_config_id: str | None = None
+    token_id: str | None = None  # which it showed
 
 
 async def register(tx: Transaction, agent: AgentFacts, now: int) -> str:
     """The id of this agent; an earlier one that said the same of itself is this one, started again."""
     labels = msgspec.json.encode(sorted(set(agent.labels))).decode()
-    same = (agent.name, agent.type, agent.core_version, labels)
-    sql = "SELECT id FROM agent WHERE name = $1 AND type = $2 AND core_version = $3 AND labels = $4 LIMIT 1"
+    same = (agent.name, agent.type, agent.core_version, labels, agent.token_id)
+    sql = (
+        "SELECT id FROM agent WHERE name = $1 AND type = $2 AND core_version = $3 AND labels = $4"
+        " AND coalesce(token_id, '') = coalesce($5, '') LIMIT 1"
+    )
     if rows := await tx.fetch(sql, same):
         await tx.execute("UPDATE agent SET last_queried = $2, updated = $2 WHERE id = $1", (rows[0][0], now))
         return str(rows[0][0])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until
-from prefectlite.errors import NotFound, RunInterrupted, StoreUnavailable, TransitionRefused
+from prefectlite.errors import Forbidden, NotFound, RunInterrupted, StoreUnavailable, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
@@ -123,6 +123,8 @@ class Agent:
             except StoreUnavailable as error:
                 _logger.warning("flow run %s waits until the database can be used: %s", run_id, error)
                 former = await self._after_waiting(run_id, former)
+            except Forbidden:  # another agent's by now, or for agents with other labels
+                return
             except Exception:
                 _logger.exception("flow run %s could not be begun", run_id)
                 return

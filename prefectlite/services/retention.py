@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
-from prefectlite.repository import retention
+from prefectlite.repository import audit, retention
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.retention import OldRun, Terms
 from prefectlite.session import Session
@@ -16,6 +16,8 @@ from prefectlite.session import Session
 EVERY = 3600.0
 #: Seconds between two transactions: everybody else's come first.
 PAUSE = 0.05
+
+_DAY = 86_400_000_000
 
 _logger = logging.getLogger("prefectlite.retention")
 _Find = Callable[[Database, Terms, int, OldRun | None], Awaitable[list[OldRun]]]
@@ -32,6 +34,7 @@ class Retention:
         self._session, self._every, self._pause = session, every, pause
         settings = session.settings
         self._terms = Terms(settings.retention_days, settings.log_retention_days)
+        self._audit_days = settings.audit_retention_days
 
     async def run(self) -> None:
         """Delete what is too old, again and again, until cancelled."""
@@ -51,6 +54,8 @@ class Retention:
         async for run in self._each(retention.old_logs, now):
             await self._repeat(partial(retention.delete_some_lines, run=run))
         await self._delete_flow_versions(now)
+        if self._audit_days:
+            await self._repeat(partial(audit.delete_some, before=now - self._audit_days * _DAY))
         if count:
             _logger.info("%s finished flow run(s) were older than they are kept", count)
         return count

@@ -231,6 +231,44 @@ async def test_without_auth_everybody_is_the_local_admin() -> None:
         assert await status(http, **bearer("whatever")) == 200
 
 
+async def test_what_has_ended_is_no_guess(runtime: Runtime, http: httpx.AsyncClient, token: str) -> None:
+    for _ in range(2 * FAILURES):  # as pages do whose login has ended
+        assert await status(http, **bearer("pl_one and the same")) == 401
+    assert await status(http, **bearer(token)) == 200
+    for number in range(FAILURES):
+        await status(http, **bearer(f"pl_{number}"))
+    assert await status(http, **bearer("pl_another")) == 429
+
+
+async def test_behind_a_proxy_that_takes_away_a_prefix(http: httpx.AsyncClient, token: str) -> None:
+    for shown, path in {"/flows/": "/flows", "/": "", "/a; Domain=evil/": "", "//": "", "x": "", '/a"b': ""}.items():
+        response = await http.post("/api/session", json={"token": token}, headers={"x-prefectlite": shown})
+        paths = [one.split("Path=")[1].split(";")[0] for one in response.headers.get_list("set-cookie")]
+        assert paths == [f"{path}/graphql", f"{path}/api/session"]
+
+
+async def test_an_agents_token_opens_no_pages(runtime: Runtime, http: httpx.AsyncClient) -> None:
+    token = (await runtime.session.client.tokens.create("one", Role.AGENT)).text
+    response = await http.post("/api/session", json={"token": token})
+    assert response.status_code == 403
+    assert "set-cookie" not in response.headers
+
+
+async def test_a_link_logs_in_once(runtime: Runtime, http: httpx.AsyncClient) -> None:
+    tokens = runtime.session.client.tokens
+    link = tokens.new_link()
+    assert (await http.post("/api/session", json={"link": link})).status_code == 401  # there is no admin
+    await tokens.create("root", Role.ADMIN)
+    link = tokens.new_link()
+    assert (await http.post("/api/session", json={"token": link})).status_code == 401
+    assert await status(http, **bearer(link)) == 401
+    response = await http.post("/api/session", json={"link": link})
+    assert response.json() == {"name": "root", "role": "admin", "auth": True}
+    assert await status(http, **OWN_PAGE) == 200
+    for wrong in (link, "", "x", "é"):
+        assert (await http.post("/api/session", json={"link": wrong})).status_code == 401
+
+
 async def test_a_mounted_application_asks_too(runtime: Runtime, token: str) -> None:
     outer = Starlette()
     outer.mount("/flows-of-ours", runtime.app)

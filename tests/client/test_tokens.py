@@ -9,7 +9,7 @@ import pytest
 
 from prefectlite.client.http import Client
 from prefectlite.client.token_file import ensure_admin, token_for, token_path
-from prefectlite.client.tokens import LOGIN, RECHECK, REMEMBERED, Tokens
+from prefectlite.client.tokens import LINK, LOGIN, RECHECK, REMEMBERED, Tokens
 from prefectlite.errors import BadRequest, NotFound, SettingsError
 from prefectlite.repository.database import Database
 from prefectlite.roles import Role
@@ -17,6 +17,17 @@ from prefectlite.settings import Settings
 from tests.conftest import HeldClock
 
 pytestmark = pytest.mark.asyncio
+
+
+async def test_a_link_is_good_for_ten_minutes(database: Database) -> None:
+    clock = HeldClock()
+    tokens = Tokens(database, clock)
+    await tokens.create("root", Role.ADMIN)
+    early, late = tokens.new_link(), tokens.new_link()
+    clock.advance(LINK.total_seconds() - 1)
+    assert await tokens.login_by_link(early.encode()) is not None
+    clock.advance(1)
+    assert await tokens.login_by_link(late.encode()) is None
 
 
 async def test_a_token_is_known_by_its_hash_only(database: Database) -> None:

@@ -279,3 +279,33 @@ def test_what_the_command_says_of_mistakes(tmp_path: Path, free_port: int) -> No
     wrong = prefectlite("agent", "local", "start", "--api", f"http://127.0.0.1:{free_port}", "-e", "novalue", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "write it as NAME=VALUE" in wrong.stderr
+
+
+def test_agents_with_tokens_of_their_own(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    home = {"PREFECTLITE_HOME": str(tmp_path)}
+    with serving("--auth", port=free_port, cwd=tmp_path, **SILENCE, **home) as server:
+        admin = (tmp_path / "token").read_text().strip()
+        server.show(admin)
+        made = "mutation ($i: create_api_token_input!) { create_api_token(input: $i) { token } }"
+        tokens = [
+            server.graphql(made, i={"name": name, "role": "agent"})["create_api_token"]["token"] for name in ("x", "y")
+        ]
+        parts = ("register", "-p", "flows.py", "--project", "p", "--api", server.url, "--label", "gpu")
+        done = prefectlite(*parts, cwd=tmp_path, PREFECTLITE_API_TOKEN=admin)
+        assert done.returncode == 0, done.stdout + done.stderr
+        place = Place(tmp_path, server)
+        common = {"url": server.url, "cwd": tmp_path, **SILENCE}
+        with agent("-l", "gpu", "-n", "first", PREFECTLITE_API_TOKEN=tokens[0], **common) as first:
+            run_id = server.start("held", name="t")
+            wait_until(lambda: place.has("hold-t"))
+            with agent("-l", "gpu", "-n", "second", PREFECTLITE_API_TOKEN=tokens[1], **common) as second:
+                first.kill()  # the server gives the run to agents with its labels
+                wait_until(lambda: ["hold-t", str(second.pid)] in place.marks())
+                place.go("t")
+                place.ends(run_id)
+                second.send_signal(signal.SIGINT)
+                output, _ = second.communicate(timeout=20)
+    assert "Traceback" not in output
+    assert second.returncode == 0, output
+    assert Counter(mark for mark, _ in place.marks()) == {"begin-t": 1, "hold-t": 2, "end-T": 1}

@@ -17,7 +17,8 @@ import pytest_asyncio
 
 from prefectlite import Flow, Parameter, Runtime, task
 from prefectlite.errors import BadRequest, NotFound
-from prefectlite.repository import retention
+from prefectlite.repository import audit, retention
+from prefectlite.repository.audit import AuditRow
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.retention import MOST_ROWS, OldRun, set_retention
 from prefectlite.services.retention import Retention
@@ -259,6 +260,28 @@ async def test_a_long_history_goes_before_its_task_run(runtime: Runtime, clock: 
         turns += 1
     assert 2_900 // MOST_ROWS < turns < 20
     assert not any((await counts(runtime)).values())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("days", [365, 7, 0])
+async def test_the_audit_log(database_url: str, clock: HeldClock, days: int) -> None:
+    settings = load_settings(database_url=database_url, audit_retention_days=days)
+    async with Runtime(settings=settings, clock=clock, agent=False) as runtime:
+        session = runtime.session
+
+        async def record(count: int, action: str) -> None:
+            row = AuditRow(clock.micros(), "alice", "admin", None, action, "{}", "{}", "done")
+            await session.database.write(lambda tx: audit.add(tx, [row] * count))
+
+        await record(2 * audit.MOST_ROWS + 1, "old")
+        clock.advance(days * DAY)
+        await record(1, "new")
+        await Retention(session, pause=0).clean()
+        assert len(await session.database.read("SELECT 1 FROM audit_log")) == 2 * audit.MOST_ROWS + 2
+        clock.advance(1)
+        await Retention(session, pause=0).clean()
+        left = {action for (action,) in await session.database.read("SELECT action FROM audit_log")}
+        assert left == ({"new"} if days else {"old", "new"})
 
 
 @pytest.mark.asyncio

@@ -27,7 +27,8 @@ MAX_LINES = 20_000
 async def register_agent(context: Context, given: Payload) -> Payload:
     version = context.caller.core_version or __version__
     labels, config = list(given.get("labels") or ()), given.get("agent_config_id")
-    facts = AgentFacts(given["type"], given.get("name") or "agent", version, labels, config)
+    token_id = context.caller.token_id or None
+    facts = AgentFacts(given["type"], given.get("name") or "agent", version, labels, config, token_id)
     return {"id": await context.session.client.agents.register(facts)}
 
 
@@ -54,6 +55,8 @@ async def delete_agent_config(context: Context, given: Payload) -> Payload:
 
 async def get_runs_in_queue(context: Context, given: Payload) -> Payload:
     caller = context.caller
+    if context.remit is not None:
+        await context.remit.check_agent(caller.agent_id)
     found = await context.session.client.agents.due_runs(
         caller.runtime, given.get("before"), given.get("labels") or (), caller.agent_id
     )
@@ -61,6 +64,8 @@ async def get_runs_in_queue(context: Context, given: Payload) -> Payload:
 
 
 async def update_flow_run_heartbeat(context: Context, given: Payload) -> Payload:
+    if context.remit is not None:
+        await context.remit.check_runs([given["flow_run_id"]])
     await context.session.client.foreign.beat(given["flow_run_id"])
     return DONE
 
@@ -81,6 +86,8 @@ async def _task_run(context: Context, given: Payload) -> Payload:
     index = -1 if given.get("map_index") is None else given["map_index"]
     if index < -1:
         raise BadRequest(f"map_index: {index} is below -1")
+    if context.remit is not None:
+        await context.remit.check_runs([given["flow_run_id"]])
     found = await context.session.client.foreign.task_run(given["flow_run_id"], given["task_id"], index)
     return msgspec.structs.asdict(found) | {"serialized_state": msgspec.json.decode(found.serialized_state)}
 
@@ -89,7 +96,10 @@ async def write_run_logs(context: Context, given: Payload) -> Payload:
     if len(given["logs"]) > MAX_LINES:
         raise BadRequest(f"logs: at most {MAX_LINES:,} lines at a time")
     now = context.session.clock.micros()
-    await context.session.client.foreign.write_logs([_line(line, now) for line in given["logs"]])
+    lines = [_line(line, now) for line in given["logs"]]
+    if context.remit is not None:
+        lines = await context.remit.lines_of_own(lines)
+    await context.session.client.foreign.write_logs(lines)
     return DONE
 
 

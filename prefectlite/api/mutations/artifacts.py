@@ -10,16 +10,22 @@ from prefectlite.roles import AGENTS
 
 
 async def create_task_run_artifact(context: Context, given: Payload) -> Payload:
+    if context.remit is not None:
+        await context.remit.check_task_runs([given["task_run_id"]])
     artifacts = context.session.client.artifacts
     return {"id": await artifacts.create(given["task_run_id"], given["kind"], given["data"])}
 
 
 async def update_task_run_artifact(context: Context, given: Payload) -> Payload:
+    if context.remit is not None:
+        await context.remit.check_artifact(given["task_run_artifact_id"])
     await context.session.client.artifacts.update(given["task_run_artifact_id"], given["data"])
     return DONE
 
 
 async def delete_task_run_artifact(context: Context, given: Payload) -> Payload:
+    if context.remit is not None:
+        await context.remit.check_artifact(given["task_run_artifact_id"])
     await context.session.client.artifacts.delete(given["task_run_artifact_id"])
     return DONE
 

@@ -8,8 +8,10 @@ from prefectlite.api.audit import never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
 from prefectlite.api.scalars import JSON
+from prefectlite.client.remits import Remit
 from prefectlite.errors import BadRequest, Forbidden
-from prefectlite.orchestrator.calls import SECRET
+from prefectlite.orchestrator.answers import Answers
+from prefectlite.orchestrator.calls import PROPOSE, SECRET, WRITE_LINES, Proposals, Verdicts
 from prefectlite.roles import AGENTS
 
 
@@ -22,7 +24,22 @@ async def executor_call(context: Context, given: Payload) -> Payload:
         question = msgspec.convert(given.get("question"), call.question)
     except msgspec.ValidationError as error:
         raise BadRequest(f"question: it does not fit the call {call.name!r}: {error}") from None
+    remit = context.remit
+    if remit is None:
+        return {"answer": msgspec.to_builtins(await answers.answer(call, question))}
+    await remit.check_call(call, question)
+    if call.name == WRITE_LINES.name:
+        question = await remit.lines_of_own(question)
+    if call.name == PROPOSE.name:
+        return {"answer": msgspec.to_builtins(await _verdicts(answers, remit, question))}
     return {"answer": msgspec.to_builtins(await answers.answer(call, question))}
+
+
+async def _verdicts(answers: Answers, remit: Remit, sent: Proposals) -> Verdicts:
+    refusals = await remit.refusals(sent)
+    allowed = [one for one, refusal in zip(sent.proposals, refusals, strict=True) if refusal is None]
+    decided = iter(await answers.answer(PROPOSE, Proposals(allowed, sent.again)))
+    return [next(decided) if refusal is None else refusal for refusal in refusals]
 
 
 FIELDS = {

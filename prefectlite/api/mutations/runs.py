@@ -34,11 +34,15 @@ async def restart_flow_run(context: Context, given: Payload) -> Payload:
 
 
 async def set_flow_run_name(context: Context, given: Payload) -> Payload:
+    if context.remit is not None:
+        await context.remit.check_runs([given["flow_run_id"]])
     await context.session.client.set_name("flow_run", given["flow_run_id"], given["name"])
     return DONE
 
 
 async def set_task_run_name(context: Context, given: Payload) -> Payload:
+    if context.remit is not None:
+        await context.remit.check_task_runs([given["task_run_id"]])
     await context.session.client.set_name("task_run", given["task_run_id"], given["name"])
     return DONE
 

@@ -8,13 +8,14 @@ from typing import Any
 import graphene
 
 from prefectlite.api.audit import by_hand, never
+from prefectlite.api.caller import Caller
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
 from prefectlite.api.state_json import json_object, state_of
 from prefectlite.api.types import input_type, listed, object_type
-from prefectlite.errors import BadRequest, PrefectliteError
-from prefectlite.roles import AGENTS
+from prefectlite.errors import BadRequest, Forbidden, PrefectliteError
+from prefectlite.roles import AGENTS, Role
 
 MAX_STATES = 1_000
 _DONE, _QUEUED = "SUCCESS", "QUEUED"  # who is told that a run is queued asks again after a while
@@ -24,33 +25,48 @@ Put = Callable[[str, Any, int | None], Awaitable[Outcome]]
 
 
 async def set_flow_run_states(context: Context, given: Payload) -> Payload:
-    client, caller = context.session.client, context.caller
+    client, caller, remit = context.session.client, context.caller, context.remit
 
     async def put(run_id: str, sent: Any, version: int | None) -> Outcome:
         state = state_of(sent)
+        if remit is not None:
+            await remit.check_agent(caller.agent_id)
+            await remit.check_runs([run_id])
         if caller.core_version is None:
+            _check_by_hand(caller)
             return _DONE, await client.set_flow_run_state(run_id, state, version)
         waits = await client.foreign.set_flow_run_state(run_id, state, json_object(sent, "state"), caller.agent_id)
         if waits is not None:
             return (_QUEUED, waits) if waits else (_DONE, None)
+        _check_by_hand(caller)
         return _DONE, await client.set_flow_run_state(run_id, state)
 
     return await _set_states(given["states"], "flow_run_id", put)
 
 
 async def set_task_run_states(context: Context, given: Payload) -> Payload:
-    client, caller = context.session.client, context.caller
+    client, caller, remit = context.session.client, context.caller, context.remit
 
     async def put(run_id: str, sent: Any, version: int | None) -> Outcome:
         state = state_of(sent)
+        if remit is not None:
+            await remit.check_task_runs([run_id])
         if caller.core_version is None:
+            _check_by_hand(caller)
             return _DONE, await client.set_task_run_state(run_id, state, version)
         waits = await client.foreign.set_task_run_state(run_id, state, json_object(sent, "state"))
         if waits is not None:
             return (_QUEUED, waits) if waits else (_DONE, None)
+        _check_by_hand(caller)
         return _DONE, await client.set_task_run_state(run_id, state)
 
     return await _set_states(given["states"], "task_run_id", put)
+
+
+def _check_by_hand(caller: Caller) -> None:
+    """Raises Forbidden for agents: of runs that this package's engine executes they tell through their executors."""
+    if caller.role is Role.AGENT:
+        raise Forbidden("Agents set states only of runs that another runtime executes")
 
 
 async def _set_states(items: list[Payload], key: str, put: Put) -> Payload:

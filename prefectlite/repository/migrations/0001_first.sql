@@ -141,6 +141,7 @@ CREATE TABLE agent (
     core_version TEXT NOT NULL,
     labels $json NOT NULL,
     last_queried $time NOT NULL,
+    token_id $id, -- with which it was registered
     created $time NOT NULL,
     updated $time NOT NULL
 );
@@ -438,7 +439,7 @@ CREATE TABLE login (
 
 CREATE INDEX login_by_token ON login (token_id);
 
--- Who changed what: a row for each mutation, but for those by which runs tell what they do. Rows are only ever added.
+-- Who changed what: a row for each mutation, but for those by which runs tell what they do. Rows are never changed.
 CREATE TABLE audit_log (
     seq $seq PRIMARY KEY,
     at $time NOT NULL,
