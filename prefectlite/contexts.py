@@ -22,6 +22,8 @@ active_case: ContextVar[Any] = ContextVar("prefectlite_active_case", default=Non
 active_resource: ContextVar[Any] = ContextVar("prefectlite_active_resource", default=None)
 #: True inside a function that `apply_map` calls: what it makes is mapped as a whole, so nothing in it may be.
 inside_apply_map: ContextVar[bool] = ContextVar("prefectlite_inside_apply_map", default=False)
+#: Who asks the record for code that runs where there is no session: an agent elsewhere, the process of one run.
+active_record: ContextVar[Any] = ContextVar("prefectlite_active_record", default=None)
 #: The session that executes the run this code is part of, or of the enclosing `async with Runtime()`.
 active_session: ContextVar[Any] = ContextVar("prefectlite_active_session", default=None)
 #: Where log lines of this run go (`engine.run_logs`).

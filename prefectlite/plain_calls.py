@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 from prefectlite import hosting
 from prefectlite.contexts import active_session, worker_process
 from prefectlite.errors import FlowError, UnsupportedLoop
+from prefectlite.orchestrator.calls import Ask, Call
 from prefectlite.session import Session
 from prefectlite.settings import current_settings
 
 T = TypeVar("T")
+Q = TypeVar("Q")
+A = TypeVar("A")
 Asked = Callable[[Session], Coroutine[Any, Any, T]]
 
 
@@ -35,6 +38,22 @@ def answer(name: str, asked: Asked[T], awaitable: str) -> T:
     finally:
         host.leave()
     return value
+
+
+class RecordElsewhere:
+    """Answers where there is no session: whoever has the record is asked, on the loop that this was made on."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask, self._loop = ask, asyncio.get_running_loop()
+
+    def answer(self, name: str, call: Call[Q, A], question: Q) -> A:
+        """The answer to a call, for the function `name`. Raises UnsupportedLoop on a loop, and what the call raises."""
+        check_can_wait(name, f"asyncio.to_thread(lambda: {name})")
+
+        async def ask() -> A:
+            return await self._ask(call, question)
+
+        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result()
 
 
 def check_can_wait(name: str, awaitable: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from prefectlite.clock import Clock, process_clock
 from prefectlite.errors import ServerUnreachable
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
-from prefectlite.orchestrator.calls import FLOW, FLOW_RUN, LEAVE, MAY_BEGIN, SCHEDULED_RUNS, Executor
+from prefectlite.orchestrator.calls import FLOW, FLOW_RUN, LEAVE, MAY_BEGIN, SCHEDULED_RUNS, SECRET, Executor
 from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.persistence import read_at_last
 from prefectlite.orchestrator.protocols import RunReader
@@ -40,6 +41,7 @@ class RemoteSite(Site):
     def __init__(self, settings: Settings, clock: Clock, client: Client, executor: Executor) -> None:
         bus = Bus()
         self._client, self._executor = client, executor
+        self.ask = client.ask
         self._flows: dict[str, FlowRow] = {}  # what is registered does not change: a change is another version
         self.news = RunNews(client, bus)
         reader = RemoteReader(client.ask)
@@ -47,6 +49,7 @@ class RemoteSite(Site):
         results = result_store(settings) if settings.result_store_url else None
         settings = msgspec.structs.replace(settings, max_result_bytes=min(settings.max_result_bytes, MOST_RESULT_BYTES))
         super().__init__(settings, clock, bus, executor.id, ports, results, FollowedOrders(bus, reader, self.news))
+        self.answers.add(SECRET, self._secret)
 
     async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
         """(id, due time) of the runs that this site's agent may begin, the earliest first."""
@@ -68,6 +71,9 @@ class RemoteSite(Site):
     def following(self, flow_run_id: str) -> AbstractAsyncContextManager[None]:
         """In this block the bus has the states of the run's task runs."""
         return self.news.following(flow_run_id)
+
+    async def _secret(self, name: str) -> Any:
+        return await self._client.ask(SECRET, name)
 
     async def may_begin(self, run_id: str) -> bool:
         """Whether it is the turn of a run that is due."""

@@ -154,7 +154,8 @@ class Runtime:
 
     async def _start_agent(self, session: Session) -> None:
         scheduler = Scheduler(session)
-        agent = Agent(session, self._catalog, self._begin, partial(Overlap, session), self.settings.agent_labels)
+        labels = self.settings.agent_labels if self.settings.agent else None
+        agent = Agent(session, self._catalog, self._begin, partial(Overlap, session), labels)
         is_first = await asyncio.to_thread(session.duty.take, self._address) is None
         others = session.neighbours.names if session.neighbours is not None and not session.duty.is_exclusive else []
         if is_first and not others:

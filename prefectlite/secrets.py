@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from prefectlite.contexts import active_graph, context
+from prefectlite.contexts import active_graph, active_record, context
 from prefectlite.errors import FlowError, SecretNotFound
 from prefectlite.masks import note_read
+from prefectlite.orchestrator.calls import SECRET
 from prefectlite.plain_calls import answer
 from prefectlite.registry import secret_reader
 from prefectlite.session import Session
@@ -39,18 +40,27 @@ class Secret:
             raise FlowError("Secrets should only be retrieved during a Flow run, not while building a Flow.")
         value = self._nearby()
         if value is _ABSENT:
-            value = answer(
-                f"Secret({self.name!r}).get()",
-                lambda session: session.client.secrets.get(self.name),
-                f"runtime.session.client.secrets.get({self.name!r})",
-            )
+            value = self._recorded()
         read = _read(value)
         note_read(value, read)
         return read
 
+    def _recorded(self) -> Any:
+        name = f"Secret({self.name!r}).get()"
+        if (elsewhere := active_record.get()) is not None:
+            return elsewhere.answer(name, SECRET, self.name)
+        awaitable = f"runtime.session.client.secrets.get({self.name!r})"
+        return answer(name, lambda session: session.client.secrets.get(self.name), awaitable)
+
     def exists(self) -> bool:
         """Whether there is such a secret."""
         if self._nearby() is not _ABSENT:
+            return True
+        if active_record.get() is not None:
+            try:
+                self._recorded()
+            except SecretNotFound:
+                return False
             return True
         names = answer(
             f"Secret({self.name!r}).exists()",

@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allowed_origins: tuple[str, ...] = ()  # pages of other sites that may use the API, such as http://localhost:3000
     api_token: str = ""  # what this process shows to the server at api_url; empty: the data directory's, of servers here
     api_url: str = ""  # a running server to register with; empty: the local database
+    agent: bool = True  # whether `serve` executes runs itself
     agent_labels: tuple[str, ...] = ()  # of this process's own agent, which takes runs that have some of them, and no others
     agent_silence: _SomeSeconds = 20.0  # an agent elsewhere of which nothing is heard for so long is gone
     isolate: Literal["no", "process"] = "no"  # whether each run that an agent begins has a process of its own

@@ -47,6 +47,10 @@ class Processes(Protocol):
         """How many are executed now."""
         ...
 
+    def has(self, run_id: str) -> bool:
+        """Whether this run is one of them."""
+        ...
+
     async def wait_idle(self) -> None:
         """Return when none is."""
         ...
@@ -75,26 +79,26 @@ class Site(ABC):
     ) -> None:
         """`owner_id` is what the runs carry that are executed here; without `orders` the bus has them all."""
         self.settings, self.clock, self.bus, self.owner_id = settings, clock, bus, owner_id
-        orchestrator, run_log, reader = ports
-        self.orchestrator, self.run_log = orchestrator, run_log
-        self.results = results
+        self.orchestrator, self.run_log, self._reader = ports
+        self.results, self._orders = results, orders or HeardOrders(bus, self._reader)
         #: Executes runs that have a process of their own, where somebody does.
         self.processes: Processes | None = None
         #: For executors that reach the record through this site.
-        self.answers = Answers(orchestrator, run_log, reader)
-        self.host = Host(
-            owner_id,
-            Surroundings(
-                orchestrator=orchestrator,
-                run_log=run_log,
-                reader=reader,
-                results=LargeResults(results, settings),
-                orders=orders or HeardOrders(bus, reader),
-                clock=clock,
-                settings=settings,
-                caller=Caller(settings),
-                watchdog=watchdog.Watchdog(settings.blocked_loop_seconds),
-            ),
+        self.answers = Answers(*ports)
+        self.host = Host(owner_id, self._surroundings())
+
+    def _surroundings(self) -> Surroundings:
+        """What executions of one host share."""
+        return Surroundings(
+            orchestrator=self.orchestrator,
+            run_log=self.run_log,
+            reader=self._reader,
+            results=LargeResults(self.results, self.settings),
+            orders=self._orders,
+            clock=self.clock,
+            settings=self.settings,
+            caller=Caller(self.settings),
+            watchdog=watchdog.Watchdog(self.settings.blocked_loop_seconds),
         )
 
     @abstractmethod
@@ -118,6 +122,10 @@ class Site(ABC):
     def running(self) -> int:
         """How many runs are executed now, here or in processes of their own."""
         return self.host.running + (self.processes.running if self.processes is not None else 0)
+
+    def has(self, run_id: str) -> bool:
+        """Whether this run is executed here, in a process of its own perhaps, or about to be."""
+        return self.host.has(run_id) or (self.processes is not None and self.processes.has(run_id))
 
     async def wait_idle(self) -> None:
         """Return when no run is executed."""

@@ -131,9 +131,9 @@ class HeldClock(Clock):
         self._slept.set()
         await waking
 
-    async def sleeper(self) -> None:
-        """Return when somebody sleeps."""
-        while not any(not waking.done() for _, _, waking in self._sleepers):
+    async def sleeper(self, seconds: float = 0) -> None:
+        """Return when somebody sleeps, for so long at least."""
+        while not any(not waking.done() and due >= self.elapsed + seconds for due, _, waking in self._sleepers):
             self._slept.clear()
             await self._slept.wait()
 

@@ -39,6 +39,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "allowed_origins": (("http://a.example", "http://b.example:1"), ("https://c.example",)),
     "api_token": ("pl_a", "pl_b"),
     "api_url": ("http://a", "http://b"),
+    "agent": (False, True),
     "agent_labels": (("gpu", "big"), ("gpu",)),
     "agent_silence": (5.0, 0.5),
     "isolate": ("process", "no"),

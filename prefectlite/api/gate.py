@@ -29,6 +29,7 @@ FAILURES, WITHIN = 10, 60.0
 #: Addresses whose failures are remembered.
 _ADDRESSES = 10_000
 _BEARER = re.compile(rb"bearer +(\S+)", re.IGNORECASE)
+_PATH = re.compile(r"/[\w.~%/-]{0,1000}", re.ASCII)
 _PORT = re.compile(rb":(\d+)\s*")
 
 
@@ -52,17 +53,19 @@ class _Failures:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._times: OrderedDict[str, deque[tuple[float, int]]] = OrderedDict()
 
     def are_too_many(self, address: str) -> bool:
         times = self._times.get(address)
-        while times and self._monotonic() - times[0] >= WITHIN:
+        while times and self._monotonic() - times[0][0] >= WITHIN:
             times.popleft()
         return times is not None and len(times) >= FAILURES
 
-    def add(self, address: str) -> None:
+    def add(self, address: str, shown: bytes) -> None:
         times = self._times.setdefault(address, deque(maxlen=FAILURES))
-        times.append(self._monotonic())
+        if any(hash(shown) == before for _, before in times):  # pages whose login has ended show it a few times
+            return
+        times.append((self._monotonic(), hash(shown)))
         self._times.move_to_end(address)
         if len(self._times) > _ADDRESSES:
             self._times.popitem(last=False)
@@ -128,7 +131,7 @@ class Gate:
         except StoreError:
             raise Refused("The database cannot be used at the moment", 503, "API_ERROR") from None
         if found is None:
-            self._failures.add(address)
+            self._failures.add(address, shown)
             what = "login has ended: log in again" if is_login else "token is not known, has expired or was revoked"
             raise Refused(f"This {what}", is_of_login=is_login)
         return found
@@ -165,12 +168,13 @@ def cookie_of(scope: Scope) -> bytes | None:
 
 def give_cookie(response: Response, scope: Scope, key: str, seconds: int) -> None:
     """Let the browser show `key` from now on: to the API only, to no script, and to no page of another site."""
+    prefix = _prefix(scope)
     for path in ("graphql", "api/session"):
         response.set_cookie(
             _cookie_name(scope),
             key,
             max_age=seconds,
-            path=f"{scope.get('root_path', '')}/{path}",
+            path=f"{prefix}/{path}",
             secure=scope.get("scheme") in ("https", "wss"),
             httponly=True,
             samesite="strict",
@@ -187,6 +191,12 @@ def _cookie_name(scope: Scope) -> str:
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     port = _PORT.search(host)
     return "prefectlite-session" + (f"-{port[1].decode()}" if port else "")
+
+
+def _prefix(scope: Scope) -> str:
+    """Where the API is for the browser: its page knows it, also behind a proxy that takes away a prefix."""
+    shown = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-prefectlite"), "")
+    return shown.rstrip("/") if _PATH.fullmatch(shown) else str(scope.get("root_path", ""))
 
 
 def _is_from_own_page(scope: Scope) -> bool:

@@ -11,15 +11,17 @@ from starlette.responses import JSONResponse, Response
 from prefectlite.api.caller import caller_of
 from prefectlite.api.gate import GATE, Gate, Refused, cookie_of, forget_cookie, give_cookie
 from prefectlite.api.requests import failure
-from prefectlite.client.tokens import LOGIN
-from prefectlite.errors import BadRequest
+from prefectlite.client.tokens import LOGIN, Identity
+from prefectlite.errors import BadRequest, Forbidden
+from prefectlite.roles import VIEWERS
 
 _LONGEST = 4_096
 _NO_STORE = {"cache-control": "no-store"}
 
 
 class _Shown(msgspec.Struct):
-    token: str
+    token: str | None = None
+    link: str | None = None
 
 
 async def who(request: Request) -> Response:
@@ -29,27 +31,41 @@ async def who(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """POST {"token": …}: a cookie, if the token is good."""
+    """POST {"token": …}: a cookie, if the token is good; {"link": …}: if it is the key of a link that nobody has used."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _failed("Send the token as application/json", 415)
     try:
-        shown = msgspec.json.decode(await _body(request), type=_Shown).token.strip().encode()
+        shown = msgspec.json.decode(await _body(request), type=_Shown)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return _failed('Send {"token": "…"}', 400)
+        shown = _Shown()
     except ClientDisconnect:
         return Response(status_code=400)
-    gate: Gate = request.scope[GATE]
+    if shown.token is None and shown.link is None:
+        return _failed('Send {"token": "…"}', 400)
     try:
-        identity = await gate.holder(shown, request.scope)
+        identity, key = await _made(request, shown)
     except Refused as refused:
         return refused.response()
-    made = await gate.tokens.login(shown)
-    if made is None:  # it was revoked in this very moment
-        return Refused("This token is not known, has expired or was revoked").response()
     content: dict[str, Any] = {"name": identity.actor, "role": identity.role, "auth": True}
     response = JSONResponse(content, headers=_NO_STORE)
-    give_cookie(response, request.scope, made[1], int(LOGIN.total_seconds()))
+    give_cookie(response, request.scope, key, int(LOGIN.total_seconds()))
     return response
+
+
+async def _made(request: Request, shown: _Shown) -> tuple[Identity, str]:
+    gate: Gate = request.scope[GATE]
+    if shown.link is not None:
+        made = await gate.tokens.login_by_link(shown.link.encode(errors="replace"))
+        if made is None:
+            raise Refused("This link was used before, or is too old: log in with a token")
+        return made
+    token = (shown.token or "").strip().encode(errors="replace")
+    if (await gate.holder(token, request.scope)).role not in VIEWERS:
+        raise Refused("This is an agent's token: the pages are for viewers, operators and admins", 403, Forbidden.code)
+    made = await gate.tokens.login(token)
+    if made is None:  # it was revoked in this very moment
+        raise Refused("This token is not known, has expired or was revoked")
+    return made
 
 
 async def log_out(request: Request) -> Response:

@@ -65,12 +65,17 @@ def write_setting(path: Path, name: str, value: Any) -> None:
         raise SettingsError(f"The settings file {path} cannot be changed: {error}") from error
 
 
+def _quoted(value: str) -> str:
+    """A text as TOML writes it: as JSON does, but for one character."""
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
+
+
 def _with(text: str, value: str | None) -> str:
     """The file with `value` where it sets the key, or at the end of what stands before its first table."""
     table = _TABLE.search(text)
     end = table.start() if table else len(text)
     top, rest = text[:end], text[end:]
-    line = "" if value is None else f"{_KEY} = {msgspec.json.encode(value).decode()}\n"
+    line = "" if value is None else f"{_KEY} = {_quoted(value)}\n"
     if _LINE.search(top):
         return _LINE.sub(lambda _: line, top, count=1) + rest
     if top and not top.endswith("\n") and line:

@@ -34,7 +34,7 @@ class Connection(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
-        self._in_body = False
+        self._in_body = self._is_websocket = False
         self._received = 0
         self._address: str | None = None
 
@@ -63,12 +63,13 @@ class Connection(H11Protocol):
         self._watch()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._leave()  # from here on it is a WebSocket, with limits of its own
+        self._is_websocket = True  # from here on, with limits of its own
+        self._leave()
         super().handle_websocket_upgrade(event)
 
     def _watch(self) -> None:
         state = self.conn.their_state
-        if self.transport.is_closing() or self.conn.our_state is h11.SWITCHED_PROTOCOL:
+        if self.transport.is_closing() or self._is_websocket:
             self._stop()
         elif state is h11.SEND_BODY:
             if not self._in_body:

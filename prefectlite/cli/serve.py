@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import msgspec
@@ -41,13 +42,14 @@ _CLOSING = 2  # seconds that open connections get after the server was told to s
 @click.option("--host", help="The address to listen on (127.0.0.1).")
 @click.option("--port", type=int, help="The port to listen on (8080; 0 takes a free one).")
 @click.option("--auth/--no-auth", default=None, help="Ask for tokens (no; addresses but loopback need it).")
+@click.option("--agent/--no-agent", default=None, help="Execute runs in this process, too (yes).")
+@click.option("-l", "--label", "labels", multiple=True, help="A label of its agent, which takes runs that have no others.")
 @DATABASE
 @click.option("--project", default="default", show_default=True, help="The project to register FLOWS under.")
-def command(
-    flows: tuple[str, ...], host: str | None, port: int | None, auth: bool | None, database: str | None, project: str
-) -> None:
+def command(flows: tuple[str, ...], project: str, labels: tuple[str, ...], **options: Any) -> None:
     """Register FLOWS (files, or package.module:flow), serve the API and the UI, and run what is asked, until Ctrl-C."""
-    settings = _secured(load_settings(options=OPTIONS, host=host, port=port, auth=auth, database_url=database))
+    options["database_url"] = options.pop("database")
+    settings = _secured(load_settings(options=OPTIONS, agent_labels=labels or None, **options))
     loaded = _load(flows)
     listener = _listen(settings)
     with contextlib.closing(listener):
@@ -138,6 +140,8 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             serving = group.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()
             _announce(settings, listener, flows)
+            if settings.auth and sys.stdout.isatty():  # a log keeps what it is told, and others read it
+                _offer_login(listener, runtime)
             warming = group.create_task(warm(runtime.app))
             waiting = group.create_task(stop.wait())
             await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
@@ -170,6 +174,12 @@ def _config(runtime: Runtime) -> uvicorn.Config:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _offer_login(listener: socket.socket, runtime: Runtime) -> None:
+    # What stands behind the # stays in the browser: no server, proxy or log of one gets to see it.
+    address = _address(listener).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    click.echo(f"  log in    {address}/#token={runtime.session.client.tokens.new_link()}  (once, within 10 minutes)")
 
 
 def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]]) -> None:

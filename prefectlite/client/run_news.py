@@ -13,10 +13,11 @@ import msgspec
 
 from prefectlite.client.http import Client
 from prefectlite.clock import to_micros
-from prefectlite.errors import ApiError
+from prefectlite.errors import ApiError, ServerUnreachable
 from prefectlite.kept import kept
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import StateChange
+from prefectlite.orchestrator.persistence import Outage
 from prefectlite.records import StateRecord
 
 #: Seconds until it is tried again to reach a server, longer each time.
@@ -72,11 +73,15 @@ class RunNews:
 
     async def _listen(self, flow_run_id: str | None) -> None:
         """A connection that is lost is made again."""
+        outage = Outage("News of runs")
         for delay in itertools.chain(DELAYS, itertools.repeat(DELAYS[-1])):
             try:
                 async with aclosing(self._client.subscribe(_CHANGES, run=flow_run_id)) as news:
                     async for data in news:
                         self._bus.publish([msgspec.convert(data["state_changes"], _Change).event()])
+                        outage.is_over()
+            except ServerUnreachable as error:
+                outage.goes_on(error)
             except ApiError as error:
                 _logger.warning("%s: it is asked again in %s s", error, delay)
             await asyncio.sleep(delay)

@@ -157,8 +157,8 @@ class Schedules:
     ) -> list[str]:
         keyed = {_KEY + events.event_key(event): event for event in wanted}
         known = await scheduled.known_keys(self._database, flow.id, keyed)
-        return [
-            await self._create(
+        making = [
+            self._create(
                 flow_id=flow.id,
                 parameters=event.parameter_defaults,
                 labels=event.labels,
@@ -170,6 +170,7 @@ class Schedules:
             for key, event in keyed.items()
             if key not in known
         ]
+        return await asyncio.gather(*making)  # so that they are committed together
 
 
 def _upcoming(document: dict[str, Any], now: datetime) -> tuple[Schedule, list[ClockEvent]]:

@@ -42,7 +42,7 @@ async def ensure_admin(database: Database, known: Tokens, now: int) -> bool:
 
     Several databases of one user share the file's token. Raises SettingsError if the file cannot be written.
     """
-    if await tokens.has_admin(database, now):
+    if await tokens.an_admin(database, now) is not None:
         return False
     path = token_path()
     try:

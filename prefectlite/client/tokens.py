@@ -23,6 +23,8 @@ PREFIX = "pl_"
 RECHECK = 10.0
 #: How long a browser stays logged in.
 LOGIN = timedelta(hours=12)
+#: How long a link that logs in can be used, once.
+LINK = timedelta(minutes=10)
 #: Who showed a good token is remembered, up to so many.
 REMEMBERED = 1_000
 _USE_NOTED_EVERY = 60_000_000  # microseconds
@@ -62,6 +64,7 @@ class Tokens:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._links: dict[bytes, int] = {}  # until when
         self._revocation = asyncio.Event()
 
     async def create(
@@ -99,8 +102,26 @@ class Tokens:
     async def login(self, token: bytes) -> tuple[Identity, str] | None:
         """Who shows this token, and the key of a login made with it, which is shown this once; None as of `identity`."""
         found = await self.identity(token)
-        if found is None:
+        return None if found is None else (found, await self._logged_in(found))
+
+    def new_link(self) -> str:
+        """The key of a link by which one can log in as an admin: here, once, within ten minutes."""
+        key = secrets.token_urlsafe(32)
+        self._links[_hash(key.encode())] = self._clock.micros() + LINK // timedelta(microseconds=1)
+        return key
+
+    async def login_by_link(self, key: bytes) -> tuple[Identity, str] | None:
+        """As `login`, for the key of a link; None if it was used before or is too old."""
+        now = self._clock.micros()
+        if self._links.pop(_hash(key), 0) <= now:
             return None
+        row = await tokens.an_admin(self._database, now)
+        if row is None:
+            return None
+        found = Identity(row.name, Role(row.role), row.id, b"")
+        return found, await self._logged_in(found)
+
+    async def _logged_in(self, found: Identity) -> str:
         key, now = secrets.token_urlsafe(32), self._clock.micros()
         until = now + LOGIN // timedelta(microseconds=1)
 
@@ -108,7 +129,7 @@ class Tokens:
             await tokens.add_login(tx, _hash(key.encode()).hex(), found.token_id, until, now)
 
         await self._database.write(work, durable=True)
-        return found, key
+        return key
 
     async def identity_of_login(self, key: bytes) -> Identity | None:
         """Who made the login with this key; None if it has expired or was ended."""

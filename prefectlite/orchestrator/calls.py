@@ -70,5 +70,7 @@ FLOW_RUN: Call[str, FlowRunRow] = Call("flow_run", str, FlowRunRow)
 FLOW: Call[str, FlowRow] = Call("flow", str, FlowRow)
 #: Whether a run that is due may begin now, as the schedule of its flow says about overlap.
 MAY_BEGIN: Call[str, bool] = Call("may_begin", str, bool)
+#: The value of the secret of this name, for the code of a run.
+SECRET: Call[str, Any] = Call("secret", str, Any)
 #: An executor ends in good order.
 LEAVE: Call[Executor, None] = Call("leave", Executor, None)

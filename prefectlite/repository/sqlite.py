@@ -18,7 +18,15 @@ from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
 from prefectlite.repository.sqlite_connection import Connection, connected
-from prefectlite.repository.sqlite_file import advice, begin_use, check_companions, damage, is_damage, make_private
+from prefectlite.repository.sqlite_file import (
+    advice,
+    begin_use,
+    check_companions,
+    damage,
+    is_damage,
+    make_private,
+    unavailable,
+)
 from prefectlite.repository.sqlite_schema import make_schema
 from prefectlite.repository.sqlite_transaction import run_transaction, to_sqlite
 
@@ -156,7 +164,7 @@ class SqliteDatabase:
         if self.path is not None and is_damage(error):
             return damage(self.path, str(error))
         hint = advice(error, self.path) if self.path is not None else ""
-        return StoreUnavailable(f"The database {self.place} cannot be {what}: {error}{hint}")
+        return unavailable(f"The database {self.place} cannot be {what}: {error}{hint}", error)
 
     # -- on the connections' threads ----------------------------------------------------------------------------------
 
@@ -231,7 +239,8 @@ async def open_sqlite(path: Path | None, *, always_durable: bool = False, memory
             await asyncio.to_thread(path.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
             database = SqliteDatabase(path, always_durable=always_durable)
         except OSError as error:
-            raise StoreUnavailable(f"The database {path} cannot be opened: {error.strerror}: {error.filename}") from error
+            words = f"The database {path} cannot be opened: {error.strerror}: {error.filename}"
+            raise unavailable(words, error) from error
     else:
         database = SqliteDatabase(None, memory_uri=memory_uri)
     await database.open()

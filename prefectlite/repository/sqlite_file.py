@@ -39,6 +39,19 @@ def advice(error: sqlite3.Error, path: Path) -> str:
     return ""
 
 
+def unavailable(message: str, error: sqlite3.Error | OSError) -> StoreUnavailable:
+    """The error with this message; its exit code says what is amiss: no right, no room, a broken disk."""
+    found = StoreUnavailable(message)
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, PermissionError) or kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        found.exit_code = 77
+    elif kind == sqlite3.SQLITE_FULL:
+        found.exit_code = 73
+    elif kind == sqlite3.SQLITE_IOERR:
+        found.exit_code = 74
+    return found
+
+
 def check_companions(path: Path) -> bool:
     """Whether the file was left open by its last process, or is open in another one.
 

@@ -76,9 +76,11 @@ async def remove_login(tx: Transaction, id_hash: str) -> None:
     await tx.execute("DELETE FROM login WHERE id_hash = $1", (id_hash,))
 
 
-async def has_admin(database: Database, now: int) -> bool:
-    """Whether there is a token for everything that may be used now."""
-    return bool(await database.read(f"SELECT 1 FROM api_token t WHERE t.role = 'admin' AND {_USABLE} LIMIT 1", (now,)))
+async def an_admin(database: Database, now: int) -> TokenRow | None:
+    """The oldest token for everything that may be used now."""
+    sql = f"{_FOUND} api_token t WHERE t.role = 'admin' AND {_USABLE} ORDER BY t.created, t.id LIMIT 1"
+    rows = await database.read(sql, (now,))
+    return TokenRow(*rows[0]) if rows else None
 
 
 async def is_known(database: Database, token_hash: str) -> bool:

@@ -26,7 +26,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14, $15, $16
 _MOVE_FLOW_RUN = """
 UPDATE flow_run SET version = $2, state = $3, state_id = $4, state_timestamp = $5, state_message = $6,
     state_start_time = $7, state_details = $8, start_time = coalesce(start_time, $9), end_time = $10, owner = $11,
-    lease_epoch = $12, updated = $5
+    lease_epoch = $12, updated = $5, agent_id = coalesce((SELECT e.agent_id FROM executor e WHERE e.id = $11), agent_id)
 WHERE id = $1
 """
 _PUT_TASK_RUN = """

@@ -35,8 +35,8 @@ _logger = logging.getLogger("prefectlite.agent")
 class Agent:
     """Hears of scheduled runs by news, keeps those that are not due yet in a heap, and asks the record only when it begins.
 
-    It takes the runs that its `labels` fit. `begin(work)` hands a coroutine to whoever owns the runs' tasks, and `turns` is
-    given what has a run looked at again.
+    It takes the runs that its `labels` fit, and none if they are None. `begin(work)` hands a coroutine to whoever owns the
+    runs' tasks, and `turns` is given what has a run looked at again.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Agent:
         catalog: Catalog,
         begin: Callable[[Coroutine[Any, Any, None]], None],
         turns: Callable[[Callable[[str], None]], Turns],
-        labels: Collection[str] = (),
+        labels: Collection[str] | None = (),
     ) -> None:
         self._site, self._catalog, self._begin = site, catalog, begin
         self.turns = turns(lambda run_id: begin(self.execute(run_id)))
-        self._labels = frozenset(labels)
+        self._labels = None if labels is None else frozenset(labels)
         site.processes = self._processes = RunProcesses(site)
         self._due: list[tuple[int, str]] = []
         self._expected: set[tuple[int, str]] = set()  # the same
@@ -72,8 +72,9 @@ class Agent:
 
     async def look(self) -> None:
         """Hear of the runs that are scheduled already, or of which a process that is gone did not tell any more."""
-        for run_id, due in await self._site.scheduled_runs(self._labels):
-            self._expect(run_id, due)
+        if self._labels is not None:
+            for run_id, due in await self._site.scheduled_runs(self._labels):
+                self._expect(run_id, due)
 
     def _hear(self, event: StateChange) -> None:
         is_scheduled = issubclass(BY_NAME.get(event.state.name, Failed), Scheduled)
@@ -144,8 +145,7 @@ class Agent:
         """The id of this process, if it owns a run that it does not execute any more."""
         owner = self._site.owner_id
         row = await read_at_last(lambda: self._site.flow_run(run_id), "flow runs")
-        is_here = self._site.host.has(run_id) or self._processes.has(run_id)
-        return owner if row.owner == owner and not is_here else None
+        return owner if row.owner == owner and not self._site.has(run_id) else None
 
     async def _execute_now(self, run_id: str, takeover_from: str | None) -> None:
         row = await self._site.flow_run(run_id)
@@ -162,7 +162,7 @@ class Agent:
         flow = await site.flow(row.flow_id)
         if flow.storage is None or flow.runtime != OWN:
             return  # a script's own, or for agents of another runtime
-        if not fit(row.labels, self._labels):
+        if self._labels is None or not fit(row.labels, self._labels):
             await self._leave(row, takeover_from)
             return
         if takeover_from is None and not await self.turns.may_begin(row):

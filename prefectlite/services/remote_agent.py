@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
+from prefectlite.contexts import active_record
 from prefectlite.kept import kept
+from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
+from prefectlite.plain_calls import RecordElsewhere
 from prefectlite.remote_site import TurnsAtTheServer, open_remote_site
 from prefectlite.services.agent import Agent
 from prefectlite.services.catalog import Catalog
@@ -31,8 +34,10 @@ class RemoteAgent:
         What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
         """
         async with open_remote_site(self._settings, self._name, self._labels) as (site, listen):
+            active_record.set(RecordElsewhere(site.ask))
             agent = Agent(site, Catalog(), self._begin, lambda _: TurnsAtTheServer(site), self._labels)
             listen("sign of life", lambda: self._look(agent))
+            listen("report", lambda: _report(site, told))
             looking = asyncio.create_task(restarting("agent", agent.run))
             told(f"Agent {self._name} works for {self._settings.api_url}")
             try:
@@ -59,6 +64,23 @@ class RemoteAgent:
         site.interrupt()
         if self._work:
             await asyncio.wait(self._work)
+
+
+async def _report(site: Site, told: Callable[[str], None]) -> None:
+    """Tell which runs begin here, and how they end."""
+    begun: set[str] = set()
+    with site.bus.subscribe(ALL_FLOW_RUNS) as news:
+        async for event in news:
+            if not isinstance(event, StateChange):
+                continue
+            run_id, state = event.flow_run_id, event.state
+            if state.name == "Running" and site.has(run_id):
+                begun.add(run_id)
+                run = await site.flow_run(run_id)
+                told(f"Flow run {run.name} ({run_id}) of {(await site.flow(run.flow_id)).name} begins")
+            elif state.is_finished and run_id in begun:
+                begun.discard(run_id)
+                told(f"Flow run {run_id} has ended: {state.name}")
 
 
 async def give_time(site: Site, grace: float, at_once: asyncio.Event, told: Callable[[str], None]) -> None:

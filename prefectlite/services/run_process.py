@@ -13,11 +13,13 @@ from collections.abc import Collection
 import msgspec
 
 from prefectlite.clock import process_clock
+from prefectlite.contexts import active_record
 from prefectlite.errors import RunInterrupted, TransitionRefused
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import StateChange
 from prefectlite.orchestrator.line import Line
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
+from prefectlite.plain_calls import RecordElsewhere
 from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.results.store import result_store
 from prefectlite.run_configs import LocalRun, run_config_from
@@ -104,6 +106,7 @@ async def _execute(job: Job, line: Line, bus: Bus, interrupted: asyncio.Event) -
         _settle(job)
     except OSError as error:
         return Outcome(unloadable=f"its working directory cannot be used: {error}")
+    active_record.set(RecordElsewhere(line.ask))
     site = OwnSite(job, line, bus)
     async with site.at_work():
         waiting = asyncio.create_task(interrupted.wait())

@@ -12,7 +12,14 @@ DIST = Path(__file__).resolve().parent / "dist"
 
 #: What the pages may load: files of their own, and drawn icons. To be sent with every page.
 CONTENT_SECURITY_POLICY = "; ".join(
-    ["default-src 'self'", "img-src 'self' data:", "base-uri 'self'", "object-src 'none'", "frame-ancestors 'self'"]
+    [
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "object-src 'none'",
+        "frame-ancestors 'self'",
+    ]
 )
 
 _CONTENT_TYPES = {

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from graphql import GraphQLObjectType, is_required_argument, print_type
-from graphql.type import GraphQLArgument, GraphQLInputObjectType, GraphQLNonNull
+from graphql.type import GraphQLArgument, GraphQLEnumType, GraphQLInputObjectType, GraphQLNonNull
 
 from prefectlite import Runtime
 from prefectlite.api.caller import Caller
@@ -25,12 +25,16 @@ OF_AGENTS = {
     "register_agent", "get_runs_in_queue", "update_flow_run_heartbeat", "update_task_run_heartbeat",
     "get_or_create_task_run", "get_or_create_task_run_info", "write_run_logs", "set_flow_run_states", "set_task_run_states",
     "create_task_run_artifact", "update_task_run_artifact", "delete_task_run_artifact", "set_flow_run_name",
-    "set_task_run_name",
+    "set_task_run_name", "executor_call",
 }  # fmt: skip
 OF_ADMINS = {
     "set_secret", "delete_secret", "create_api_token", "revoke_api_token", "delete_project", "set_project_retention",
+    "create_cloud_hook", "delete_cloud_hook", "test_cloud_hook",
 }  # fmt: skip
-NOT_OF_AGENTS = {"run_counts", "log", "task_run_artifact", "concurrency_limit", "cloud_hook", "logs", "secret_names"}
+NOT_OF_AGENTS = {
+    "log", "task_run_artifact", "concurrency_limit", "cloud_hook", "logs", "secret_names", "automation",
+    "automation_firing", "hook_delivery", "run_counts", "status",
+}  # fmt: skip
 
 
 def fields_of(type_name: str) -> list[str]:
@@ -46,6 +50,8 @@ def literal(type_: Any) -> str:
     if isinstance(type_, GraphQLInputObjectType):
         given = {name: field for name, field in type_.fields.items() if isinstance(field.type, GraphQLNonNull)}
         return "{" + ", ".join(f"{name}: {literal(field.type)}" for name, field in given.items()) + "}"
+    if isinstance(type_, GraphQLEnumType):
+        return next(iter(type_.values))
     name = str(type_)
     if name.startswith("["):
         return "[]"
@@ -86,7 +92,7 @@ def expected_readers(field: str) -> set[Role]:
     table = field.removesuffix("_aggregate").removesuffix("_by_pk")
     if table in ("api_token", "audit_log"):
         return set(ADMINS)
-    if table == "cloud_hook":
+    if table in ("cloud_hook", "hook_delivery"):
         return set(OPERATORS)
     return set(Role) - ({Role.AGENT} if table in NOT_OF_AGENTS else set())
 

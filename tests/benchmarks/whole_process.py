@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.figures import Figure, timed
-from tests.scenarios.processes import Server, serving, wait_until
+from tests.scenarios.processes import Server, agent, serving, wait_until
 
 PORT = 18_080
 REPEATS = 10
@@ -91,8 +91,25 @@ def serve(directory: Path) -> list[Figure]:
     ]
 
 
-def _latency(server: Server) -> float:
+def agents(directory: Path) -> list[Figure]:
+    file = directory / "nothing.py"
+    file.write_text(_FLOW)
+    found = []
+    for isolate, where, bar in (("no", "in its loop", "≤ 60 ms"), ("process", "in a warm process", "≤ 150 ms")):
+        with (
+            serving("--no-agent", str(file), port=PORT, cwd=directory) as server,
+            agent(url=server.url, cwd=directory, PREFECTLITE_ISOLATE=isolate),
+        ):
+            latencies = [_latency(server, pause=0.5) for _ in range(20)]
+            server.stop()
+        median = statistics.median(latencies[5:]) * 1000
+        found.append(Figure(f"create_flow_run to Running, remote agent, {where}, median", median, "ms", bar))
+    return found
+
+
+def _latency(server: Server, pause: float = 0) -> float:
     """Seconds from sending the request to the moment the run is recorded as Running."""
+    time.sleep(pause)  # in which a process gets warm
     flows = server.graphql('{ flow(where: {name: {_eq: "nothing"}}) { id } }')["flow"]
     mutation = "mutation ($id: UUID!) { create_flow_run(input: {flow_id: $id}) { id } }"
     sent = datetime.now(UTC)
@@ -117,4 +134,4 @@ def _idle(pid: int) -> tuple[float, float]:
     return resident, (ticks() - before) / os.sysconf("SC_CLK_TCK") / 5 * 100
 
 
-ALL = (imports, memory, serve)
+ALL = (imports, memory, serve, agents)

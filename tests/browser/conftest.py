@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -90,22 +93,41 @@ def server(tmp_path: Path, free_port: int) -> Iterator[Server]:
 
 
 @pytest_asyncio.fixture
-async def page(chromium: str | None, server: Server) -> AsyncIterator[Page]:
+async def browser(chromium: str | None) -> AsyncIterator[Browser]:
+    """The browser itself, for tests that open pages in their own way."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture
+async def page(server: Server, browser: Browser) -> AsyncIterator[Page]:
     """An empty page, which must not have asked any other host for anything, nor logged an error, by the end of the test.
 
     It asks for the server so that it is closed first: a page whose server is killed rightly complains.
     """
-    async with async_playwright() as playwright:
-        browser: Browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        opened = await browser.new_page()
-        hosts: set[str] = set()
-        errors: list[str] = []
-        opened.on(
-            "request", lambda request: hosts.add(request.url.split("/")[2].split(":")[0] if "//" in request.url else "")
-        )
-        opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        opened.on("pageerror", lambda error: errors.append(str(error)))
+    async with watched_page(browser) as opened:
         yield opened
-        await browser.close()
-        assert hosts - {""} <= {"127.0.0.1"}
-        assert not errors
+
+
+@contextlib.asynccontextmanager
+async def watched_page(browser: Browser, *, expected: str = "", **options: Any) -> AsyncIterator[Page]:
+    """A page in a context of its own, watched as `page` is; errors with the text `expected` in them may be logged."""
+    context = await browser.new_context(**options)
+    opened = await context.new_page()
+    hosts: set[str] = set()
+    errors: list[str] = []
+    opened.on("request", lambda request: hosts.add(request.url.split("/")[2].split(":")[0] if "//" in request.url else ""))
+    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    await context.close()
+    assert hosts - {""} <= {"127.0.0.1"}
+    assert not [error for error in errors if not expected or expected not in error]
+
+
+def unused_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

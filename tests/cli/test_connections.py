@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
+from websockets.asyncio.client import connect
 
 from prefectlite.cli import connections
 from prefectlite.cli.connections import Connection
@@ -32,8 +33,16 @@ async def length(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served() -> AsyncIterator[int]:
-    config = uvicorn.Config(length, port=0, log_level="error", lifespan="off", http=Connection, timeout_graceful_shutdown=1)
+async def served(application: Any = length) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        application,
+        port=0,
+        log_level="error",
+        lifespan="off",
+        http=Connection,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=1,
+    )
     server = _QuietServer(config)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn sets no event
@@ -111,3 +120,16 @@ async def test_one_address_has_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
                 break
             await asyncio.sleep(0.02)
         assert b"200 OK" in await answer(port, request)
+
+
+async def test_a_websocket_on_which_nothing_is_said_stays() -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+
+    async with served(echo) as port, connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+        await asyncio.sleep(1)  # longer than any deadline
+        await socket.send("still there")
+        assert await asyncio.wait_for(socket.recv(), 5) == "still there"

@@ -211,7 +211,7 @@ def test_schedules_are_switched_on_and_off(place: Path) -> None:
 
 
 def test_with_a_server(place: Path, free_port: int) -> None:
-    with serving(port=free_port, cwd=place) as server:
+    with serving("--label", "gpu", port=free_port, cwd=place) as server:
         arguments = ["-p", "flows", "-l", "gpu", "--api", server.url]
         done = register(place, *arguments)
         assert done.returncode == 0, done.stderr

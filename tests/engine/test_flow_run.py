@@ -250,11 +250,11 @@ async def test_retry_waits_for_its_delay_by_the_clock(runtime: Runtime, clock: H
         result = flaky()
         quick = echo("quick")
     waiting = asyncio.create_task(flow.run())
-    await clock.sleeper()
+    await clock.sleeper(2)
     assert attempts == [1]
     clock.advance(3599)
     clock.advance(2)
-    await clock.sleeper()
+    await clock.sleeper(2)
     assert attempts == [1, 2]
     clock.advance(3600)
     run = await waiting

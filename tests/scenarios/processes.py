@@ -35,6 +35,10 @@ class Server:
         self.process, self.url = process, url
         self._http = httpx.Client(base_url=url, timeout=PATIENCE)
 
+    def show(self, token: str) -> None:
+        """Show this token from now on."""
+        self._http.headers["authorization"] = f"Bearer {token}"
+
     def graphql(self, query: str, **variables: Any) -> Any:
         """The data of the answer."""
         answer = self._http.post("/graphql", json={"query": query, "variables": variables}).json()

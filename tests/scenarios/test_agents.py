@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -46,6 +47,14 @@ with Flow("held") as held:
 
 with Flow("quick") as quick:
     end(Parameter("name"))
+
+@task
+def spend(secret):
+    mark("spent" if secret == "a-long-word" else "wrong")
+
+with Flow("secretive") as secretive:
+    from prefectlite.tasks.secrets import PrefectSecret
+    spend(PrefectSecret("TOKEN"))
 
 with Flow("paused") as paused:
     from prefectlite.triggers import manual_only
@@ -104,6 +113,25 @@ def test_runs_go_to_agents_that_have_their_labels(place: Place) -> None:
     where = dict(place.marks())
     assert where["end-plain"] == str(place.server.process.pid)
     assert where["end-labelled"] == str(process.pid)
+    query = "query ($id: uuid!) { flow_run_by_pk(id: $id) { agent { name } } }"
+    assert place.server.graphql(query, id=run_id)["flow_run_by_pk"]["agent"] == {"name": "agent"}
+    assert place.server.graphql(query, id=other)["flow_run_by_pk"]["agent"] is None
+
+
+def test_a_server_may_leave_all_runs_to_agents_or_have_labels(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    with serving("--no-agent", port=free_port, cwd=tmp_path, **SILENCE) as server:
+        register(tmp_path, server.url)
+        run_id = server.start("quick", name="a")
+        with agent(url=server.url, cwd=tmp_path, **SILENCE) as process:
+            wait_until(lambda: server.state(run_id) == "Success")
+        server.stop()
+    with serving("--label", "gpu", port=free_port, cwd=tmp_path, **SILENCE) as server:
+        register(tmp_path, server.url, "--label", "gpu")
+        run_id = server.start("quick", name="b")
+        wait_until(lambda: server.state(run_id) == "Success")
+        pids = dict(Place(tmp_path, server).marks())
+    assert pids == {"end-a": str(process.pid), "end-b": str(server.process.pid)}
 
 
 def test_of_two_agents_one_takes_a_run(place: Place) -> None:
@@ -148,6 +176,7 @@ def test_an_agent_that_leaves_has_its_runs_taken_up(place: Place) -> None:
             output, _ = first.communicate(timeout=20)
             assert first.returncode == 0, output
             assert "1 flow run(s) are left to be taken up again" in output
+            assert re.search(rf"Flow run \S+ \({run_id}\) of held begins", output)
             wait_until(lambda: ["hold-b", str(second.pid)] in place.marks())
             place.go("b")
             place.ends(run_id)
@@ -195,6 +224,38 @@ def test_an_agent_goes_on_while_its_server_is_started_again(tmp_path: Path, free
     assert {pid for _, pid in place.marks()} == {str(working.pid)}
     assert [what for what, _ in place.marks()] == ["begin-e", "hold-e", "end-E", "end-f"]
     assert rows(tmp_path / "test.sqlite", "SELECT lease_epoch FROM flow_run WHERE id = ?", run_id) == [(1,)]
+
+
+SET_SECRET = "mutation ($input: set_secret_input!) { set_secret(input: $input) { success } }"
+
+
+def test_secrets_are_not_given_to_whoever_asks(place: Place) -> None:
+    place.server.graphql(SET_SECRET, input={"name": "TOKEN", "value": "a-long-word"})
+    with place.agent():
+        run_id = place.server.start("secretive")
+        place.ends(run_id, "Failed")
+    query = "query ($id: uuid) { task_run(where: {flow_run_id: {_eq: $id}}) { state_message } }"
+    messages = [found["state_message"] for found in place.server.graphql(query, id=run_id)["task_run"]]
+    assert any("Secrets are given to agents only by a server that asks for tokens" in text for text in messages), messages
+
+
+def test_an_agent_with_a_token_reads_secrets(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    with serving("--auth", port=free_port, cwd=tmp_path, **SILENCE) as server:
+        admin = (tmp_path / "home" / "token").read_text().strip()
+        server.show(admin)
+        register(tmp_path, server.url, "--label", "gpu")
+        server.graphql(SET_SECRET, input={"name": "TOKEN", "value": "a-long-word"})
+        made = prefectlite("token", "create", "worker", "--role", "agent", "--api", server.url, cwd=tmp_path)
+        token = next(word for word in made.stdout.split() if word.startswith("pl_"))
+        with agent("-l", "gpu", url=server.url, cwd=tmp_path, PREFECTLITE_API_TOKEN=token, **SILENCE):
+            place, run_id = Place(tmp_path, server), server.start("secretive")
+            place.ends(run_id)
+            held = server.start("held", name="x")
+            wait_until(lambda: place.has("hold-x"))
+            place.go("x")
+            place.ends(held)
+    assert place.has("spent")
 
 
 def test_what_the_command_says_of_mistakes(tmp_path: Path, free_port: int) -> None:

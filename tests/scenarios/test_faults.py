@@ -129,10 +129,10 @@ def _ended(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @traced
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
-def test_a_database_that_cannot_be_begun(tmp_path: Path, database: Path, error: str) -> None:
+@pytest.mark.parametrize(("error", "code"), [("ENOSPC", 73), ("EIO", 74)])
+def test_a_database_that_cannot_be_begun(tmp_path: Path, database: Path, error: str, code: int) -> None:
     done = broken(f"pwrite64:error={error}", "db", "migrate", cwd=tmp_path)
-    assert done.returncode == 69, done.stderr
+    assert done.returncode == code, done.stderr
     assert done.stderr.startswith(f"Error: The database {database} cannot be opened: ")
     assert str(tmp_path) in done.stderr.partition("disk of ")[2]
     assert len(done.stderr.splitlines()) == 1
@@ -162,7 +162,7 @@ def test_what_may_not_be_written_to(parts: Path, database: Path, tmp_path: Path,
     before = path.read_bytes() if path.exists() else None
     done = _ended([*(_prefix() or []), sys.executable, "-m", "prefectlite", "run", str(parts), "--database", url], tmp_path)
     directory.chmod(0o755)
-    assert done.returncode == 69, done.stderr
+    assert done.returncode == 77, done.stderr
     used = "used" if what == "file" else "opened"  # it can be read
     assert done.stderr.startswith(f"Error: The database {path} cannot be {used}: ")
     assert str(directory) in done.stderr.partition(f"{used}: ")[2]

@@ -53,6 +53,15 @@ with Flow("falls", run_config=UniversalRun(isolate="process")) as falls:
     first = where("first")
     fall("fall", upstream_tasks=[first])
 
+@task
+def spend(secret):
+    from prefectlite import Secret
+    mark("spent" if secret == Secret("TOKEN").get() == "a-long-word" else "wrong")
+
+with Flow("secretive", run_config=UniversalRun(isolate="process")) as secretive:
+    from prefectlite.tasks.secrets import PrefectSecret
+    spend(PrefectSecret("TOKEN"))
+
 with Flow("lost", run_config=LocalRun(working_dir=HERE / "nowhere")) as lost:
     where("lost")
 """
@@ -149,6 +158,14 @@ def test_a_working_directory_that_is_not_there(server: Server) -> None:
     run_id = server.start("lost")
     wait_until(lambda: server.state(run_id) == "Failed")
     assert "nowhere" in message(server, run_id)
+
+
+def test_secrets_reach_a_run_in_a_process(server: Server, tmp_path: Path) -> None:
+    mutation = "mutation ($input: set_secret_input!) { set_secret(input: $input) { success } }"
+    server.graphql(mutation, input={"name": "TOKEN", "value": "a-long-word"})
+    run_id = server.start("secretive")
+    wait_until(lambda: server.state(run_id) == "Success")
+    assert [what for what, _ in marks(tmp_path)] == ["spent"]
 
 
 def test_code_that_cannot_be_loaded_in_a_process(server: Server, tmp_path: Path) -> None:

@@ -14,9 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prefectlite import Flow, Parameter, Runtime, context, task
+from prefectlite.ids import new_id
+from prefectlite.records import record_state
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Verdict
 from prefectlite.schedules import IntervalSchedule, Schedule
 from prefectlite.schedules.clocks import IntervalClock
-from prefectlite.states import Scheduled
+from prefectlite.settings import load_settings
+from prefectlite.state import State
+from prefectlite.states import Running, Scheduled, Success
 from tests.conftest import HeldClock
 
 pytestmark = pytest.mark.asyncio
@@ -350,3 +355,35 @@ async def test_nothing_is_forgotten_or_begun_twice(steps: list[str], caplog: pyt
         await until(all_ended)
         assert len(set(work.begun)) == len(work.begun)
         assert len(await states(opened)) == steps.count("minute") + steps.count("ask")
+
+
+async def test_runs_of_agents_elsewhere_take_their_turns(database_url: str, clock: HeldClock) -> None:
+    work = Work(overlap="queue")
+    settings = load_settings(database_url=database_url, agent=False)
+    async with Runtime([work.flow], settings=settings, clock=clock) as opened:
+        session = opened.session
+        rows = await session.database.read("SELECT id FROM flow_run ORDER BY scheduled_start_time LIMIT 2")
+        first, second = (row[0] for row in rows)
+        clock.advance(120)
+
+        async def state(run_id: str) -> str:
+            return (await session.flow_run(run_id)).state
+
+        async def propose(state: State, **more: Any) -> Verdict:
+            record = record_state(state, new_id(), clock.micros())
+            return await session.orchestrator.propose(FlowRunProposal(first, record, **more))
+
+        may_begin = session.answers.call_named("may_begin")
+        assert not await session.answers.answer(may_begin, second), "the first was due before"
+        assert await state(second) == "Queued"
+        assert await session.answers.answer(may_begin, first)
+        claimed = await propose(Running(), claim="far away")
+        assert isinstance(claimed, Accept)
+        assert not await session.answers.answer(may_begin, second)
+        await propose(Success(), lease=claimed.lease)
+
+        async def is_its_turn() -> bool:
+            return await state(second) == "Scheduled"
+
+        await until(is_its_turn)
+        assert await session.answers.answer(may_begin, second)

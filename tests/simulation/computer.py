@@ -9,6 +9,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from prefectlite.engine.surroundings import Surroundings
 from prefectlite.errors import StoreUnavailable
 from prefectlite.ids import new_id
 from prefectlite.kept import kept
@@ -94,9 +95,10 @@ class ThreadsOnTheLoop:
 class SimulatedSession(Session):
     """A session without threads."""
 
-    def __init__(self, *around: Any) -> None:
-        super().__init__(*around)
-        self.host._around.caller.threads = ThreadsOnTheLoop()  # type: ignore[assignment]
+    def _surroundings(self) -> Surroundings:
+        around = super()._surroundings()
+        around.caller.threads = ThreadsOnTheLoop()  # type: ignore[assignment]
+        return around
 
 
 class Computer(Machine):

@@ -8,13 +8,16 @@ from prefectlite.api.audit import never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
 from prefectlite.api.scalars import JSON
-from prefectlite.errors import BadRequest
+from prefectlite.errors import BadRequest, Forbidden
+from prefectlite.orchestrator.calls import SECRET
 from prefectlite.roles import AGENTS
 
 
 async def executor_call(context: Context, given: Payload) -> Payload:
     answers = context.session.answers
     call = answers.call_named(given["call"])
+    if call == SECRET and not context.caller.is_known:
+        raise Forbidden("Secrets are given to agents only by a server that asks for tokens: start it with --auth")
     try:
         question = msgspec.convert(given.get("question"), call.question)
     except msgspec.ValidationError as error:

@@ -21,6 +21,6 @@ export default defineConfig({
   },
   server: {
     port: 9080,
-    proxy: { '/graphql': { target: 'http://127.0.0.1:8080', ws: true } },
+    proxy: { '/graphql': { target: 'http://127.0.0.1:8080', ws: true }, '/api': 'http://127.0.0.1:8080' },
   },
 });

@@ -11,10 +11,14 @@ import './styles/run.css';
 import './styles/tasks.css';
 import './styles/logs.css';
 import './styles/flows.css';
+import './styles/session.css';
+import { SessionDoor } from './session/session-door';
 import { App } from './shell/app';
 
 createRoot(document.getElementById('root')!).render(
   <StrictMode>
-    <App />
+    <SessionDoor>
+      <App />
+    </SessionDoor>
   </StrictMode>,
 );

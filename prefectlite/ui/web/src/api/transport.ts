@@ -1,4 +1,5 @@
 import type { TadaDocumentNode } from 'gql.tada';
+import { askWho, OWN_PAGE } from '../session/session';
 import { base } from '../shell/base';
 
 /** What the API refused, in its own words, or that it could not be reached. */
@@ -6,7 +7,7 @@ export class ApiFailure extends Error {}
 
 interface Answer<Result> {
   data?: Result | null;
-  errors?: { message: string }[];
+  errors?: { message: string; extensions?: { code?: string } }[];
 }
 
 /** The data of a query or mutation. Raises ApiFailure for any error in the answer and when there is none. */
@@ -20,7 +21,7 @@ export async function request<Result, Variables>(
   try {
     response = await fetch(new URL('graphql', base), {
       method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      headers: { ...OWN_PAGE, 'content-type': 'application/json', accept: 'application/json' },
       body: JSON.stringify({ query: document, variables }),
       signal: signal ?? null,
     });
@@ -34,6 +35,7 @@ export async function request<Result, Variables>(
     if (signal?.aborted) throw error;
     throw new ApiFailure(`The server answered ${response.status} ${response.statusText}.`.replace(' .', '.'));
   }
+  if (answer.errors?.some((error) => error.extensions?.code === 'UNAUTHENTICATED')) void askWho();
   if (answer.errors?.length) throw new ApiFailure(answer.errors.map((error) => error.message).join('\n'));
   if (!answer.data) throw new ApiFailure(`The server answered ${response.status} without data.`);
   return answer.data;

@@ -1,6 +1,7 @@
 import { useMemo, useState } from 'react';
 import { FLOWS, type FlowRow } from '../api/documents';
 import { useQuery } from '../api/use-query';
+import { useMayOperate } from '../session/session';
 import { ErrorNotice } from '../shell/notice';
 import { Link, navigate } from '../shell/router';
 import { useTitle } from '../shell/title';
@@ -11,7 +12,7 @@ import { newestVersions } from './versions';
 
 const NOTHING = {};
 
-function FlowItem({ flow }: { flow: FlowRow }) {
+function FlowItem({ flow, mayRun }: { flow: FlowRow; mayRun: boolean }) {
   const parameters = parametersOf(flow.parameters);
   return (
     <li className="panel flow-item">
@@ -39,9 +40,11 @@ function FlowItem({ flow }: { flow: FlowRow }) {
         )}
       </div>
       <RecentRuns flow={flow} />
-      <Link to={`/flows/${flow.id}`} className="button primary" aria-label={`Run ${flow.name}`}>
-        Run
-      </Link>
+      {mayRun && (
+        <Link to={`/flows/${flow.id}`} className="button primary" aria-label={`Run ${flow.name}`}>
+          Run
+        </Link>
+      )}
     </li>
   );
 }
@@ -50,6 +53,7 @@ function FlowItem({ flow }: { flow: FlowRow }) {
 export function FlowsPage({ flowId }: { flowId: string | null }) {
   useTitle('Flows');
   const { data, error, loading, refetch } = useQuery(FLOWS, NOTHING);
+  const mayRun = useMayOperate();
   const [sought, setSought] = useState('');
   const flows = useMemo(() => data && newestVersions(data.flow), [data]);
   const shown = flows?.filter((flow) => flow.name.toLowerCase().includes(sought.trim().toLowerCase()));
@@ -77,7 +81,8 @@ export function FlowsPage({ flowId }: { flowId: string | null }) {
         </div>
       </div>
       <ErrorNotice message={error} retry={() => void refetch()} />
-      {flowId !== null && data && !starting && <ErrorNotice message="There is no such flow; it may have a newer version." />}
+      {flowId !== null && !mayRun && <ErrorNotice message="To start runs, the role operator or admin is needed." />}
+      {flowId !== null && mayRun && data && !starting && <ErrorNotice message="There is no such flow; it may have a newer version." />}
       {shown?.length === 0 && (
         <div className="panel empty">
           <p>
@@ -88,10 +93,10 @@ export function FlowsPage({ flowId }: { flowId: string | null }) {
       {!flows && <div className="panel placeholder" aria-busy={loading} />}
       <ul className="flow-list">
         {shown?.map((flow) => (
-          <FlowItem key={flow.id} flow={flow} />
+          <FlowItem key={flow.id} flow={flow} mayRun={mayRun} />
         ))}
       </ul>
-      {starting && <StartRunDialog key={starting.id} flow={starting} onClose={() => leave(starting.id)} />}
+      {starting && mayRun && <StartRunDialog key={starting.id} flow={starting} onClose={() => leave(starting.id)} />}
     </div>
   );
 }

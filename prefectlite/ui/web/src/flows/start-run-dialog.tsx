@@ -16,13 +16,13 @@ export function StartRunDialog({ flow, onClose }: StartRunDialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   const nameId = useId();
-  const [typed, setTyped] = useState<Record<string, string>>({});
+  const [typed, setTyped] = useState<ReadonlyMap<string, string>>(new Map()); // parameters have any name, __proto__ too
   const [name, setName] = useState('');
   const [tried, setTried] = useState(false);
   const [error, setError] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const parameters = parametersOf(flow.parameters);
-  const readings = parameters.map((parameter) => ({ parameter, reading: read(parameter, typed[parameter.name] ?? '') }));
+  const readings = parameters.map((parameter) => ({ parameter, reading: read(parameter, typed.get(parameter.name) ?? '') }));
   const isMissing = ({ parameter, reading }: (typeof readings)[number]) =>
     parameter.required && reading.kind === 'none';
 
@@ -78,9 +78,9 @@ export function StartRunDialog({ flow, onClose }: StartRunDialogProps) {
             <ParameterInput
               key={entry.parameter.name}
               parameter={entry.parameter}
-              typed={typed[entry.parameter.name] ?? ''}
+              typed={typed.get(entry.parameter.name) ?? ''}
               missing={tried && isMissing(entry)}
-              onType={(text) => setTyped((before) => ({ ...before, [entry.parameter.name]: text }))}
+              onType={(text) => setTyped((before) => new Map(before).set(entry.parameter.name, text))}
             />
           ))}
           {parameters.length > 0 && (

@@ -1,6 +1,7 @@
 import { createClient } from 'graphql-ws';
 import type { TadaDocumentNode } from 'gql.tada';
 import { useSyncExternalStore } from 'react';
+import { connectionClosed } from '../session/session';
 import { base } from '../shell/base';
 
 /** idle: nothing on this page listens. */
@@ -45,11 +46,12 @@ const client = createClient({
       restate();
       retryNow();
     },
-    closed: () => {
+    closed: (event) => {
       window.clearTimeout(pongTimer);
       connected = false;
       lost = listeners > 0;
       restate();
+      if (lost) connectionClosed((event as CloseEvent).code);
     },
     ping: (received) => {
       // A network that went away silently closes nothing; a missing answer does.

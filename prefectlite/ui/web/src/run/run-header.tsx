@@ -1,5 +1,6 @@
 import { useMemo } from 'react';
 import type { Run } from '../api/documents';
+import { useMayOperate } from '../session/session';
 import { Link } from '../shell/router';
 import { Ago, Duration } from '../shell/times';
 import { isFinished, isRunning, toneOf, wordsOf } from '../states/state';
@@ -13,6 +14,7 @@ import type { TaskLine } from './use-run';
 export function RunHeader({ run, lines }: { run: Run; lines: TaskLine[] }) {
   const counts = useMemo(() => lines.flatMap(countsOf), [lines]);
   const total = useMemo(() => lines.reduce((sum, line) => sum + totalOf(line), 0), [lines]);
+  const mayOperate = useMayOperate();
   const tone = toneOf(run.state);
   return (
     <header className={`run-header panel tone-${tone}`}>
@@ -26,7 +28,7 @@ export function RunHeader({ run, lines }: { run: Run; lines: TaskLine[] }) {
           </p>
           <h1>{run.name}</h1>
         </div>
-        {!isFinished(run.state) && <CancelButton run={run} />}
+        {mayOperate && !isFinished(run.state) && <CancelButton run={run} />}
       </div>
       <div className="run-state" role="status" aria-label="Run state">
         <span className={`run-state-name tone-${tone}`} data-state={run.state}>

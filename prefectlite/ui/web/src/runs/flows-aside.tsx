@@ -2,6 +2,7 @@ import { useState } from 'react';
 import type { FlowRow } from '../api/documents';
 import { RecentRuns } from '../flows/recent-runs';
 import { StartRunDialog } from '../flows/start-run-dialog';
+import { useMayOperate } from '../session/session';
 import { ErrorNotice } from '../shell/notice';
 import { Link } from '../shell/router';
 
@@ -16,6 +17,7 @@ interface FlowsAsideProps {
 
 /** The flows beside the runs: each with its last runs, a way to list only its runs, and a way to start it. */
 export function FlowsAside({ flows, error, shown, onShow }: FlowsAsideProps) {
+  const mayOperate = useMayOperate();
   const [starting, setStarting] = useState<FlowRow | null>(null);
   return (
     <aside className="flows-aside" aria-labelledby="aside-title">
@@ -35,14 +37,16 @@ export function FlowsAside({ flows, error, shown, onShow }: FlowsAsideProps) {
               {flow.name}
             </button>
             <RecentRuns flow={flow} />
-            <button
-              type="button"
-              className="button small"
-              aria-label={`Run ${flow.name}`}
-              onClick={() => setStarting(flow)}
-            >
-              Run
-            </button>
+            {mayOperate && (
+              <button
+                type="button"
+                className="button small"
+                aria-label={`Run ${flow.name}`}
+                onClick={() => setStarting(flow)}
+              >
+                Run
+              </button>
+            )}
           </li>
         ))}
       </ul>

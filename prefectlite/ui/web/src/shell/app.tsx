@@ -2,18 +2,29 @@ import { useEffect, useRef } from 'react';
 import { FlowsPage } from '../flows/flows-page';
 import { RunPage } from '../run/run-page';
 import { RunsPage } from '../runs/runs-page';
+import { AccountMenu } from '../session/account-menu';
+import { Brand } from './brand';
 import { useKeyboard } from './keyboard';
 import { LiveDot } from './live-dot';
 import { NotFound } from './not-found';
 import { Link, usePlace } from './router';
 import { ThemeSwitch } from './theme-switch';
 
+/** A part of the address as text; what is no text stays as it is, and names nothing. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function Page({ path }: { path: string }) {
-  const [, section, id, ...more] = path.split('/');
+  const [, section, id, ...more] = path.split('/').map(decoded);
   if (more.length === 0) {
     if (!section || (section === 'runs' && !id)) return <RunsPage />;
-    if (section === 'runs') return <RunPage key={id} id={decodeURIComponent(id!)} />;
-    if (section === 'flows') return <FlowsPage flowId={id ? decodeURIComponent(id) : null} />;
+    if (section === 'runs') return <RunPage key={id} id={id!} />;
+    if (section === 'flows') return <FlowsPage flowId={id || null} />;
   }
   return <NotFound what="page" />;
 }
@@ -56,15 +67,7 @@ export function App() {
         Skip to content
       </a>
       <header className="top">
-        <Link to="/" className="brand" aria-label="prefectlite, home">
-          <svg viewBox="0 0 32 32" aria-hidden="true">
-            <path d="M7 9h7a6 6 0 0 1 6 6v2a6 6 0 0 0 6 6M7 9v14" />
-            <circle cx="7" cy="9" r="3.6" />
-            <circle cx="7" cy="23" r="3.6" />
-            <circle className="brand-tip" cx="26" cy="23" r="3.6" />
-          </svg>
-          <span>prefectlite</span>
-        </Link>
+        <Brand />
         <nav aria-label="Main">
           <NavLink to="/" keys="g r">
             Runs
@@ -75,6 +78,7 @@ export function App() {
         </nav>
         <LiveDot />
         <ThemeSwitch />
+        <AccountMenu />
       </header>
       <main id="main" ref={main} tabIndex={-1}>
         <Page path={path} />
