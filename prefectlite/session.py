@@ -64,7 +64,7 @@ class Session(Site):
         self._door = door
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
         self.audit = Audit(database)
-        self._began_at = clock.micros()
+        self.began_at = clock.micros()
         self.answers.add(calls.FLOW, self.flow)
         self.answers.add(calls.FLOW_RUN, self.flow_run)
         self.answers.add(calls.SCHEDULED_RUNS, self._offer)
@@ -149,7 +149,7 @@ class Session(Site):
         if heard is None:
             return await self.owner.is_gone(owner)
         # Who asks a server was silent while there was none.
-        return not heard or max(heard, self._began_at) < self.silent_since
+        return not heard or max(heard, self.began_at) < self.silent_since
 
     def adopt(self, graph: Graph, row: FlowRow) -> None:
         """Count runs of this very graph as runs of the registered flow `row`, for as long as the graph does not change."""

@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     git_protocols: tuple[Literal["https", "ssh", "http", "git", "file"], ...] = ("https", "ssh")  # that Git storage may use
     run_on_schedule: bool = True  # whether `flow.run()` of a flow with a schedule waits for it, and runs again and again
     eager_edge_validation: bool = False  # whether edges are checked when they are made rather than before a run
+    telemetry: bool = True  # whether OpenTelemetry spans are made of runs, where somebody takes them; none is sent by itself
 
     checkpointing: bool = True  # whether results of tasks with a `result` or a `target` are written there
     max_result_bytes: _Count = 64 * 1024 * 1024  # larger results stay in memory and are computed again on resume

@@ -65,6 +65,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "cancel_patience": (0.0, 2.5),
     "run_on_schedule": (False, False),
     "eager_edge_validation": (True, True),
+    "telemetry": (False, False),
     "checkpointing": (False, False),
     "task_max_retries": (1, 3),
     "task_retry_delay": (0.5, 60.0),

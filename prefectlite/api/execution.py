@@ -17,7 +17,7 @@ from prefectlite.api.context import Context
 from prefectlite.api.documents import Document, Documents
 from prefectlite.api.failures import answer_errors, error_objects
 from prefectlite.api.limits import Budget
-from prefectlite.api.news import Sources
+from prefectlite.api.news import NAMES, Sources
 from prefectlite.api.permissions import check_fields
 from prefectlite.api.queries import read_json
 from prefectlite.api.requests import Answer, Request, failure
@@ -140,13 +140,13 @@ class Execution:
             field = nodes[0].name.value
             arguments = asked.arguments("Subscription", nodes[0])
             about = (field, *sorted(arguments.items())) if field == "run_counts" else field
-            wording = self._wordings.get(key, about, wanted(asked, NEWS_TYPES[field], nodes, INNER_TYPES))
+            wording = self._wordings.get(key, about, wanted(asked, NEWS_TYPES[field], nodes, INNER_TYPES), NAMES[field])
             try:
                 async with aclosing(self._sources.open(field, turns, **arguments)) as source:
                     async for batch in source:
-                        begun = time.perf_counter()
+                        begun = time.thread_time()
                         texts = wording.texts(batch)
-                        turns.took(time.perf_counter() - begun)
+                        turns.took(time.thread_time() - begun)
                         yield texts
             except Exception as error:
                 yield [answer_errors([error], status=200).body]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from prefectlite.api.run_counts import Question, RunCounts
 from prefectlite.api.turns import Turns
-from prefectlite.clock import from_micros
+from prefectlite.api.wording import Batch
 from prefectlite.errors import BadRequest
 from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, Event, LogLine, StateChange, Topic
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from prefectlite.repository.database import Row
     from prefectlite.session import Session
 
-News = Mapping[str, Any]
-Batches = AsyncGenerator[Sequence[News], None]
+Batches = AsyncGenerator[Batch, None]
 PAGE = 2_000
 #: Runs of which it is remembered which flow they are runs of.
 _REMEMBERED = 50_000
@@ -28,6 +28,8 @@ _CHANGE = (
     "seq", "kind", "flow_run_id", "task_run_id", "task_id", "map_index", "version", "state", "message", "timestamp",
 )  # fmt: skip
 _LINE = ("seq", "id", "flow_run_id", "task_run_id", "timestamp", "level", "name", "message")
+#: The values that the news of each field consists of; `lagged` comes to them.
+NAMES = {"state_changes": _CHANGE, "logs": _LINE, "run_counts": ("seq", "counts")}
 _OF_FLOW_RUN = (
     "s.seq, 'flow_run', s.flow_run_id, NULL, NULL, CAST(NULL AS BIGINT), s.version, s.state, s.message, s.timestamp"
 )
@@ -94,20 +96,18 @@ class Sources:
                 given["by"] = by.value
             return self._counts.follow(Question(**given), after)
         if field == "logs":
-            return self._follow(
-                ("logs", given["flow_run_id"]), (_LINES, (given["flow_run_id"],)), after, _LINE, _line, turns
-            )
+            record = (_LINES, (given["flow_run_id"],))
+            return self._follow(("logs", given["flow_run_id"]), record, after, _line, turns)
         if len(given.keys() - {"task_runs"}) > 1:
             raise BadRequest("state_changes: say one of flow_run_id, flow_id and flow_group_id")
         wanted = Wanted(**{"task_runs": "flow_run_id" in given, **given})
-        return self._follow(wanted.topic, wanted.sql(), after, _CHANGE, _change, turns, wanted)
+        return self._follow(wanted.topic, wanted.sql(), after, _change, turns, wanted)
 
     async def _follow(
         self,
         topic: Topic,
         record: tuple[str, tuple[str, ...]],
         after: int | None,
-        names: tuple[str, ...],
         row_of: Callable[[Any], Row],
         turns: Turns,
         wanted: Wanted | None = None,
@@ -121,20 +121,25 @@ class Sources:
                 behind = len(rows) == PAGE
                 if rows:
                     seen = rows[-1][0]
-                    yield [_news(names, row) for row in rows]
+                    yield Batch([(row[0], row) for row in rows], tuple)
             lagged = False
             while await subscription.arrival():
-                events = subscription.latest(await turns.mine())
+                most = await turns.mine()
+                begun = time.thread_time()
+                events = subscription.latest(most)
                 lagged = subscription.take_lagged() or lagged
-                chosen = [event for event in await self._chosen(events, wanted) if event.seq > seen]
-                if batch := [_news(names, row_of(event)) for event in chosen]:
-                    batch[0]["lagged"], lagged = lagged, False
-                    yield batch
+                pieces = [(event.seq, event) for event in await self._chosen(events, wanted) if event.seq > seen]
+                turns.took(time.thread_time() - begun)
+                if pieces:
+                    yield Batch(pieces, row_of, lagged)
+                    lagged = False
 
     async def _chosen(self, events: list[Event], wanted: Wanted | None) -> list[Event]:
         """Those that are about runs that are wanted."""
         if wanted is None or wanted.flow_run_id is not None:
-            return [event for event in events if wanted is None or wanted.task_runs or _is_of_flow_run(event)]
+            if wanted is None or wanted.task_runs:
+                return events
+            return [event for event in events if isinstance(event, StateChange) and event.kind == "flow_run"]
         if wanted.flow_id is None and wanted.flow_group_id is None:
             return events
         changes = [event for event in events if isinstance(event, StateChange)]
@@ -152,10 +157,6 @@ class Sources:
         self._flows.update({run_id: (flow_id, group_id) for run_id, flow_id, group_id in rows})
 
 
-def _is_of_flow_run(event: Event) -> bool:
-    return isinstance(event, StateChange) and event.kind == "flow_run"
-
-
 def _change(event: StateChange) -> Row:
     run = (event.flow_run_id, event.task_run_id, event.task_id, event.map_index)
     return (event.seq, event.kind, *run, event.version, event.state.name, event.state.message, event.state.timestamp)
@@ -164,10 +165,3 @@ def _change(event: StateChange) -> Row:
 def _line(event: LogLine) -> Row:
     row = event.row
     return (event.seq, row.id, row.flow_run_id, row.task_run_id, row.timestamp, row.level, row.name, row.message)
-
-
-def _news(names: tuple[str, ...], row: Row) -> dict[str, Any]:
-    news = dict(zip(names, row, strict=True))
-    news["timestamp"] = from_micros(news["timestamp"]).isoformat(timespec="microseconds")
-    news["lagged"] = False
-    return news

@@ -14,6 +14,7 @@ from prefectlite.api.context import Context
 from prefectlite.api.permissions import check_tables
 from prefectlite.api.scalars import timestamptz, uuid
 from prefectlite.api.selections import Asked, root
+from prefectlite.api.status import STATUS
 from prefectlite.api.types import ROWS, aggregate_field, from_row, listed, object_type, rows_field
 from prefectlite.repository.database import Database
 from prefectlite.repository.logs import fill_index
@@ -72,6 +73,7 @@ def _fields() -> dict[str, graphene.Field]:
     fields = {
         "hello": graphene.Field(graphene.String, description="A friendly word, to see whether anybody is there."),
         "api": graphene.Field(_api),
+        "status": STATUS,
         "task_run_counts": graphene.Field(
             graphene.NonNull(listed(_task_run_count)),
             flow_run_id=uuid(required=True),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from prefectlite.api.wording import Batch
 from prefectlite.live.bus import CAPACITY, Subscription
 from prefectlite.live.events import ALL_FLOW_RUNS
 from prefectlite.repository.sequence import last_taken
@@ -15,7 +16,6 @@ from prefectlite.repository.sequence import last_taken
 if TYPE_CHECKING:
     from prefectlite.session import Session
 
-News = Mapping[str, Any]
 #: The least seconds between two countings; longer ones are followed by a longer pause.
 INTERVAL = 0.3
 #: So many times as long as a counting takes, there is no other.
@@ -92,7 +92,7 @@ class RunCounts:
         self._session = session
         self._tallies: dict[Question, tuple[Tally, int]] = {}
 
-    async def follow(self, question: Question, after: int | None = None) -> AsyncGenerator[list[News], None]:
+    async def follow(self, question: Question, after: int | None = None) -> AsyncGenerator[Batch, None]:
         """The counts now, and when they have changed; with `after`, not before something came after it."""
         tally, users = self._tallies.get(question) or (Tally(self._session, question), 0)
         self._tallies[question] = (tally, users + 1)
@@ -103,7 +103,7 @@ class RunCounts:
                 while True:
                     if counts != told and (after is None or seq > after):
                         told = counts
-                        yield [{"seq": seq, "counts": counts, "lagged": False}]
+                        yield Batch([(seq, (seq, counts))], tuple)
                     latest = await _latest(subscription)
                     if latest is None:
                         seq, counts = await tally.after(seq, within=LOOK_AGAIN / 2)

@@ -8,7 +8,7 @@ import time
 #: The part of the loop's time that may go into news while there is more of it than can be sent.
 SHARE = 0.03
 #: Seconds of work that may be done at once after a quiet time.
-BURST = 0.05
+BURST = 0.02
 #: Everybody's turn comes about once in so many seconds; who has more to get than fits into it gets the latest.
 ROUND = 1.0
 #: What waking somebody up costs, on top of what is measured.
@@ -24,6 +24,7 @@ class Turns:
         self._waiting = 0
         self._credit, self._at = BURST, time.perf_counter()
         self._cost = 5e-6  # of one piece of news, as measured
+        self._spent = 0.0  # since that was measured
 
     async def mine(self) -> int:
         """Return when it is the caller's turn: how many pieces of news it may send."""
@@ -39,10 +40,12 @@ class Turns:
         return max(_FEWEST, most)
 
     def took(self, seconds: float, pieces: int = 0) -> None:
-        """Say what was spent; with `pieces`, on sending so many."""
+        """Say what was spent of the thread's time (not of the clock's); with `pieces`, all told on sending so many."""
         self._credit -= seconds
+        self._spent += seconds
         if pieces:
-            self._cost += (seconds / pieces - self._cost) * min(1.0, pieces / 1_000)
+            self._cost += (self._spent / pieces - self._cost) * min(0.5, pieces / 1_000)
+            self._spent = 0.0
 
     def _now(self) -> float:
         now = time.perf_counter()

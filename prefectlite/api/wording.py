@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from prefectlite.api.selections import Asked, Nodes
+from prefectlite.clock import from_micros
 
 #: Pieces whose text is kept for the next who asks.
 KEPT = 5_000
@@ -17,29 +19,45 @@ KEPT = 5_000
 Wanted = tuple[str, tuple[tuple[str, str, "Wanted | None"], ...]]
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """News that comes at once: (sequence number, what it is made of) of each piece, and its values, in the order of names.
+
+    With `lagged`, something before the first piece was dropped.
+    """
+
+    pieces: Sequence[tuple[int, Any]]
+    values: Callable[[Any], tuple[Any, ...]]
+    lagged: bool = False
+
+
 class Wording:
     """Writes news for all subscriptions whose documents ask for the same in the same words."""
 
-    def __init__(self, key: str, wanted: Wanted) -> None:
-        self._key, self._wanted = key, wanted
+    def __init__(self, key: str, wanted: Wanted, names: Sequence[str]) -> None:
+        type_name, fields = wanted
+        places = {name: place for place, name in enumerate((*names, "lagged", "__typename"))}
+        self._type_name = type_name
+        self._plan = [(as_, places[name], _conversion(name, inner)) for as_, name, inner in fields]
+        self._before = b'{"data":{"%b":' % key.encode()
         self._said: dict[int, bytes] = {}
 
-    def texts(self, batch: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    def texts(self, batch: Batch) -> list[bytes]:
         """The bodies of the answers, one for each piece of news."""
-        return [self._text(news) for news in batch]
+        said, texts = self._said, []
+        for seq, piece in batch.pieces:
+            if (text := said.get(seq)) is None:
+                if len(said) >= KEPT:
+                    said.clear()
+                text = said[seq] = self._made(batch.values(piece), lagged=False)
+            texts.append(text)
+        if batch.lagged:  # which is said to one subscriber, and not to all
+            texts[0] = self._made(batch.values(batch.pieces[0][1]), lagged=True)
+        return texts
 
-    def _text(self, news: Mapping[str, Any]) -> bytes:
-        if news["lagged"]:  # that is said to one subscriber, and not to all
-            return self._made(news)
-        seq = news["seq"]
-        if (text := self._said.get(seq)) is None:
-            if len(self._said) >= KEPT:
-                self._said.clear()
-            text = self._said[seq] = self._made(news)
-        return text
-
-    def _made(self, news: Mapping[str, Any]) -> bytes:
-        return msgspec.json.encode({"data": {self._key: _chosen(news, self._wanted)}})
+    def _made(self, values: tuple[Any, ...], *, lagged: bool) -> bytes:
+        whole = (*values, lagged, self._type_name)
+        chosen = {key: convert(whole[place]) if convert else whole[place] for key, place, convert in self._plan}
+        return b"%b%b}}" % (self._before, msgspec.json.encode(chosen))
 
 
 class Wordings:
@@ -48,11 +66,14 @@ class Wordings:
     def __init__(self) -> None:
         self._used: WeakValueDictionary[tuple[str, Any, Wanted], Wording] = WeakValueDictionary()
 
-    def get(self, key: str, about: Any, wanted: Wanted) -> Wording:
-        """The wording of the field with this response key; `about` tells apart what has sequence numbers of its own."""
+    def get(self, key: str, about: Any, wanted: Wanted, names: Sequence[str]) -> Wording:
+        """The wording of the field with this response key; `about` tells apart what has sequence numbers of its own.
+
+        `names` are those of the values that its news consists of.
+        """
         found = self._used.get((key, about, wanted))
         if found is None:
-            found = self._used[(key, about, wanted)] = Wording(key, wanted)
+            found = self._used[(key, about, wanted)] = Wording(key, wanted, names)
         return found
 
 
@@ -65,12 +86,22 @@ def wanted(asked: Asked, type_name: str, nodes: Nodes, inner: Mapping[str, str])
     return type_name, tuple(fields)
 
 
+def _conversion(name: str, inner: Wanted | None) -> Callable[[Any], Any] | None:
+    if inner is not None:
+        return lambda objects: [_chosen(one, inner) for one in objects]
+    return _moment if name == "timestamp" else None
+
+
 def _chosen(news: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
     type_name, fields = wanted
-    chosen: dict[str, Any] = {}
-    for key, name, inner in fields:
-        if inner is not None:
-            chosen[key] = [_chosen(one, inner) for one in news[name]]
-        else:
-            chosen[key] = type_name if name == "__typename" else news[name]
-    return chosen
+    return {key: type_name if name == "__typename" else news[name] for key, name, _ in fields}
+
+
+def _moment(micros: int) -> str:
+    seconds, fraction = divmod(micros, 1_000_000)
+    return f"{_second(seconds)}.{fraction:06}+00:00"
+
+
+@lru_cache(maxsize=64)  # what is busy says the same second a thousand times
+def _second(seconds: int) -> str:
+    return from_micros(seconds * 1_000_000).strftime("%Y-%m-%dT%H:%M:%S")

@@ -18,6 +18,7 @@ from prefectlite.engine.run_logs import LogSink
 from prefectlite.engine.run_values import run_values
 from prefectlite.engine.slots import is_queued
 from prefectlite.engine.surroundings import Surroundings
+from prefectlite.engine.tracing import trace_of
 from prefectlite.errors import RunInterrupted, StoreError, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Graph
@@ -200,6 +201,15 @@ class Host:
 
     async def _execute(self, request: RunRequest) -> tuple[State, BaseException | None]:
         """The final state, and the exception that is wanted outside (`raise_on_exception`)."""
+        trace = trace_of(self._around.settings.telemetry)
+        if trace is None:
+            return await self._watched(request)
+        with trace.flow_run(request) as span:
+            state, raised = await self._watched(request)
+            span.end_in(state)
+            return state, raised
+
+    async def _watched(self, request: RunRequest) -> tuple[State, BaseException | None]:
         execution = FlowRunExecution(request, self._around)
         self._executions[request.flow_run_id] = execution
         self._idle.clear()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prefectlite.clock import sleep_until
 from prefectlite.engine.recorded import Recorded
 from prefectlite.engine.task_pass import TaskPass
+from prefectlite.engine.tracing import RunSpan, active_trace
 from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
 from prefectlite.records import ResultRecord, record_state
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
     """Take `unit` to its final state, or in a single pass as far as it gets, and commit every state it waits in."""
+    if (trace := active_trace.get()) is None:
+        await _through_passes(execution, unit, None)
+        return
+    with trace.task_run(unit) as span:
+        await _through_passes(execution, unit, span)
+
+
+async def _through_passes(execution: FlowRunExecution, unit: Unit, span: RunSpan | None) -> None:
     try:
         upstream = upstream_states(unit, execution.units)
     except BaseException as error:  # what is mapped over is the user's, and so is its indexing
@@ -35,6 +44,8 @@ async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
     while True:
         one = TaskPass(execution, unit, upstream)
         entered = state
+        if span is not None:
+            span.begin_pass(state)
         state = await one.run(state)
         if not (state.is_finished() or state.is_scheduled() or execution.single_pass):
             state = Failed(f"Task '{unit.label}' was left in state {state.name}, in which it does not go on by itself")

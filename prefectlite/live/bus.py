@@ -88,9 +88,12 @@ class Subscription:
 
     def latest(self, most: int) -> list[Event]:
         """The last `most` events that are here; those before them are dropped."""
-        if (unread := self.unread) > most:
-            self._take(unread - most)
+        if (surplus := self.unread - most) > 0:
             self._lagged = True
+            if self._rest is None:
+                self._next += surplus
+            else:
+                del self._rest[:surplus]
         return self._take(most)
 
     async def batch(self, most: int = 1_000) -> list[Event]:

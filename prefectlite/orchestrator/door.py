@@ -56,6 +56,11 @@ class Door(ABC):
     async def _commit(self, pending: Sequence[Pending]) -> None:
         """Have these decided, and tell who waits for it."""
 
+    @property
+    def waiting(self) -> int:
+        """How many proposals are not being decided yet."""
+        return len(self._pending)
+
     def propose(self, proposal: Proposal, *, again: bool = False) -> Answer:
         """The verdict, after the commit. Several proposals may be made before the first is awaited."""
         if self._closed:

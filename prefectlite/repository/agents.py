@@ -105,3 +105,9 @@ async def due_runs(database: Database, runtime: str, before: int, labels: Sequen
         values,
     )
     return [row[0] for row in rows]
+
+
+async def alive(database: Database, since: int) -> int:
+    """How many agents have asked for work since a moment."""
+    ((count,),) = await database.read("SELECT count(*) FROM agent WHERE last_queried >= $1", (since,))
+    return int(count)

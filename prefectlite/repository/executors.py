@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository.runs import UNFINISHED
 
 _SEEN = """
 INSERT INTO executor (id, agent_id, last_heard) VALUES ($1, $2, $3)
 ON CONFLICT (id) DO UPDATE SET last_heard = excluded.last_heard
 """
+
+_OWNERS = f"""
+SELECT r.owner, count(*), max(e.agent_id), max(e.last_heard)
+FROM flow_run AS r LEFT JOIN executor AS e ON e.id = r.owner
+WHERE r.state IN ({UNFINISHED}) AND r.owner IS NOT NULL GROUP BY r.owner ORDER BY 1
+"""
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who has flow runs to execute; `agent_id` and `last_heard` are those of who reaches the record through a server."""
+
+    owner: str
+    flow_runs: int
+    agent_id: str | None
+    last_heard: int | None
+
+
+async def owners(database: Database) -> list[Owner]:
+    """All who have runs that are not finished."""
+    return [Owner(*row) for row in await database.read(_OWNERS)]
 
 
 async def note(tx: Transaction, executor_id: str, agent_id: str, now: int) -> None:

@@ -33,7 +33,7 @@ OF_ADMINS = {
 }  # fmt: skip
 NOT_OF_AGENTS = {
     "log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit", "cloud_hook", "logs", "secret_names",
-    "automation", "automation_firing", "hook_delivery", "run_counts",
+    "automation", "automation_firing", "hook_delivery", "run_counts", "status",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import in_process, logs, record, stored, whole_process
+from tests.benchmarks import in_process, logs, record, stored, subscribers, whole_process
 from tests.benchmarks.figures import Figure
 
 
@@ -27,7 +27,14 @@ def main() -> None:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as directory:
         os.environ["PREFECTLITE_CONFIG"] = str(Path(directory, "none.toml"))
-        for benchmark in (*in_process.ALL, *whole_process.ALL, *record.ALL, logs.logs, stored.stored):
+        for benchmark in (
+            *in_process.ALL,
+            *whole_process.ALL,
+            *record.ALL,
+            logs.logs,
+            stored.stored,
+            subscribers.subscribers,
+        ):
             name = benchmark.__name__.replace("_", " ")
             if options.words and not any(word in name for word in options.words):
                 continue
