@@ -35,6 +35,7 @@ class _Claim(NamedTuple):
 
     lease: int
     recorded: Sequence[TaskRunRow]
+    is_paused: bool
 
 
 class Host:
@@ -44,7 +45,7 @@ class Host:
         self._owner, self._around = owner, around
         self._executions: dict[str, FlowRunExecution] = {}
         self._ends: dict[str, asyncio.Event] = {}  # of executions that somebody waits for
-        self._claimed: dict[str, Order | None] = {}  # runs about to begin, and whether they are to be cancelled
+        self._claimed: dict[str, Order | None] = {}  # runs about to begin, and what is wanted of them
         self._interrupted = False
         self._ended: dict[str, State] = {}  # runs that somebody else ended while they were executed here
         self._idle = asyncio.Event()
@@ -70,7 +71,7 @@ class Host:
         claim = await self._claim(run, takeover_from)
         if claim is None:
             return Cancelled(_NOT_RUN, {})
-        lease, recorded = claim
+        lease = claim.lease
         around = self._around
         values = run_values(graph, run, parameters, context, around.clock)
         values["checkpointing"], values["config"] = around.settings.checkpointing, around.settings
@@ -78,7 +79,7 @@ class Host:
         active_mask.set(Mask(active_mask.get()))
         active_clock.set(around.clock)
         enter_values(values)
-        request = RunRequest(run.id, graph, task_ids, lease, values, options, recorded)
+        request = RunRequest(run.id, graph, task_ids, lease, values, options, claim.recorded, claim.is_paused)
         state, raised = await self._execute(request)
         await around.run_log.drain()
         if (ended := self._ended.pop(run.id, None)) is not None:
@@ -101,6 +102,13 @@ class Host:
             self._ended[flow_run_id] = ended
         execution.cancel()
         return True
+
+    def pause(self, flow_run_id: str) -> None:
+        """Begin no more task runs of this run until it is resumed, if it is executed here."""
+        if flow_run_id in self._claimed:
+            self._claimed[flow_run_id] = self._claimed[flow_run_id] or Order.PAUSE
+        elif flow_run_id in self._executions:
+            self._executions[flow_run_id].pause()
 
     def has(self, flow_run_id: str) -> bool:
         """Whether this run is executed here, or about to be."""
@@ -157,7 +165,7 @@ class Host:
             return None
         if self._interrupted:
             raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
-        return _Claim(verdict.lease, recorded)
+        return _Claim(verdict.lease, recorded, self._claimed[run.id] is Order.PAUSE)
 
     async def _execute(self, request: RunRequest) -> tuple[State, BaseException | None]:
         """The final state, and the exception that is wanted outside (`raise_on_exception`)."""

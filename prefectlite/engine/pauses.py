@@ -11,6 +11,7 @@ from typing import Any
 from prefectlite.clock import Clock, sleep_until
 from prefectlite.engine.units import Unit
 from prefectlite.orchestrator.protocols import Orders
+from prefectlite.records import context_of
 from prefectlite.states import Paused, Pending, Resume, State
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
@@ -39,8 +40,8 @@ class Pauses:
         return done.pop().result()
 
     async def _set_by_somebody(self, unit: Unit) -> State:
-        unit.version = await self._orders.resumed(self._flow_run_id, unit.run_id)
-        return Resume()
+        record, unit.version = await self._orders.resumed(self._flow_run_id, unit.run_id)
+        return Resume(record.message, context=context_of(record.details))
 
     async def _at(self, start_time: datetime) -> State:
         await sleep_until(self._clock, start_time)

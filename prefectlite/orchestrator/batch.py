@@ -151,5 +151,5 @@ def _move(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, verdict: Accept 
     snapshot.version, snapshot.state, snapshot.last_state_id = verdict.version, state.name, state.id
     if verdict.lease is not None:
         snapshot.owner, snapshot.lease_epoch = proposal.claim, verdict.lease
-    elif not flow_runs.is_executing(state.name):
+    elif not flow_runs.keeps_owner(proposal, state.name):
         snapshot.owner = None

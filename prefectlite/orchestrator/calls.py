@@ -61,7 +61,8 @@ Cached = list[tuple[StateRecord, ResultRecord | None]]
 PROPOSE: Call[Proposals, Verdicts] = Call("propose", Proposals, Verdicts)
 WRITE_LINES: Call[list[LogRow], None] = Call("write_lines", list[LogRow], None)
 TASK_RUNS: Call[str, list[TaskRunRow]] = Call("task_runs", str, list[TaskRunRow])
-TASK_RUN_STATE: Call[str, tuple[str, int]] = Call("task_run_state", str, tuple[str, int])
+TASK_RUN_STATE: Call[str, tuple[StateRecord, int]] = Call("task_run_state", str, tuple[StateRecord, int])
+FLOW_RUN_STATE: Call[str, tuple[StateRecord, int]] = Call("flow_run_state", str, tuple[StateRecord, int])
 CACHED: Call[CacheKey, Cached] = Call("cached", CacheKey, Cached)
 
 #: The runs that an executor may begin, (id, due time) each; that it is alive is noted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from prefectlite.rules.flow_runs import FlowRunSnapshot
+from prefectlite.rules.flow_runs import ORDERS, FlowRunSnapshot
 from prefectlite.rules.proposals import Accept, Order, Refuse, TaskRunProposal, Verdict
 from prefectlite.states import FINISHED
 
@@ -49,6 +49,8 @@ def decide(snapshot: TaskRunSnapshot | None, parent: FlowRunSnapshot | None, pro
         )
     if parent.state == "Cancelling" or parent.state in FINISHED:
         return Accept(version + 1, Order.CANCEL)
+    if parent.state == "Paused":
+        return Accept(version + 1, Order.PAUSE)
     return _GO_ON.get(version + 1) or Accept(version + 1)
 
 
@@ -58,4 +60,4 @@ def decide_again(parent: FlowRunSnapshot, version: int) -> Verdict:
 
 
 def _order(parent: FlowRunSnapshot) -> Order:
-    return Order.CANCEL if parent.state == "Cancelling" else Order.GO_ON
+    return ORDERS.get(parent.state, Order.GO_ON)
