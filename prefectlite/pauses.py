@@ -48,9 +48,15 @@ def paused(reason: str, pause: Pause) -> Paused:
     state = Paused(reason)
     if pause.expires is not None and pause.then == "resume":
         state.start_time = datetime.fromisoformat(pause.expires)
-    if document := msgspec.to_builtins(pause):
+    if document := document_of(pause):
         state.context = {PAUSE: document}
     return state
+
+
+def document_of(pause: Pause) -> dict[str, Any]:
+    """`pause` as it lies in the context of a state."""
+    document: dict[str, Any] = msgspec.to_builtins(pause)
+    return document
 
 
 def pause_in(context: dict[str, Any]) -> Pause:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from typing import Any
 
 from prefectlite.engine.crew import Crew
@@ -28,7 +27,7 @@ from prefectlite.executors.threads import OwnThread
 from prefectlite.language.task import Task
 from prefectlite.records import ResultRecord
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
-from prefectlite.states import Cached, Cancelled, Failed, Mapped, Pending, State, Success
+from prefectlite.states import Cached, Cancelled, Failed, Mapped, Paused, Pending, State, Success
 
 #: Units begun in one turn of the loop: between turns it serves everybody else, and what was proposed is committed.
 AT_ONCE = 100
@@ -159,9 +158,9 @@ class FlowRunExecution:
             self._handlers[task] = Handlers(self.caller.threads, task, [*task.state_handlers, *self.options.task_handlers])
         return self._handlers[task]
 
-    async def resumed(self, unit: Unit, start_time: datetime | None) -> State:
+    async def resumed(self, unit: Unit, paused: Paused) -> State:
         """The state in which a paused unit goes on, once it may."""
-        return await self._pauses.end(unit, start_time)
+        return await self._pauses.end(unit, paused)
 
     def own_thread(self) -> OwnThread:
         """The thread that belongs to this run alone."""
