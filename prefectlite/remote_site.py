@@ -22,7 +22,7 @@ from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.persistence import Outage, read_at_last
 from prefectlite.orchestrator.protocols import RunReader
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
-from prefectlite.records import FlowRow, FlowRunRow
+from prefectlite.records import FlowRow, FlowRunRow, StateRecord
 from prefectlite.results.store import result_store
 from prefectlite.settings import Settings
 from prefectlite.site import Listen, Site
@@ -95,8 +95,8 @@ class FollowedOrders(HeardOrders):
         super().__init__(bus, reader)
         self._news = news
 
-    async def resumed(self, flow_run_id: str, task_run_id: str) -> int:
-        """Return, with the task run's version, when somebody has set a paused task run to go on."""
+    async def resumed(self, flow_run_id: str, task_run_id: str) -> tuple[StateRecord, int]:
+        """Return, with the task run's state and version, when somebody has set a paused task run to go on."""
         async with self._news.following(flow_run_id):
             return await super().resumed(flow_run_id, task_run_id)
 

@@ -26,6 +26,7 @@ from prefectlite.services.heartbeats import Heartbeats
 from prefectlite.services.late_runs import LateRuns
 from prefectlite.services.notifier import Notifier
 from prefectlite.services.overlap import Overlap
+from prefectlite.services.pause_expiry import PauseExpiry
 from prefectlite.services.rescuer import Rescuer
 from prefectlite.services.retention import Retention
 from prefectlite.services.scheduler import Scheduler
@@ -175,6 +176,7 @@ class Runtime:
             "notifier": Notifier(session).run,
             "automations": AutomationService(session).run,
             "watch over late runs": LateRuns(session).run,
+            "watch over pauses": PauseExpiry(session).run,
         }
         async with asyncio.TaskGroup() as group:
             for name, service in services.items():

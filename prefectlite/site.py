@@ -196,10 +196,12 @@ class Site(ABC):
                     await asyncio.wait(writers)
 
     async def _follow_orders(self) -> None:
-        """Stop the runs of this site that somebody asked to be cancelled, or ended by hand."""
+        """Stop the runs of this site that somebody cancelled, or ended by hand, and hold those that are paused."""
         with self.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             async for event in subscription:
                 if isinstance(event, StateChange) and event.state.name == "Cancelling":
                     self.host.cancel(event.flow_run_id)
+                elif isinstance(event, StateChange) and event.state.name == "Paused":
+                    self.host.pause(event.flow_run_id)
                 elif isinstance(event, StateChange) and event.state.is_finished:
                     self.host.cancel(event.flow_run_id, restore_state(event.state))

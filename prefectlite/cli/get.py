@@ -15,7 +15,7 @@ _FLOWS = """query ($where: flow_bool_exp, $limit: Int) {
     id name version created project { name } } }"""
 _FLOW_RUNS = """query ($where: flow_run_bool_exp, $limit: Int) {
   flow_run(where: $where, limit: $limit, order_by: {created: desc}) {
-    id name state created start_time end_time flow { name } } }"""
+    id name state state_message created start_time end_time flow { name } } }"""
 _PROJECTS = """query ($where: project_bool_exp) { project(where: $where, order_by: {name: asc}) {
     id name description created flows_aggregate(where: {archived: {_eq: false}}) { aggregate { count } } } }"""
 _TASKS = """query ($where: task_bool_exp, $limit: Int) {
@@ -77,7 +77,15 @@ def flow_runs(
     where: Any = {"flow": of_flow, "start_time": {"_is_null": False} if started else None}
     found = place(database, api).ask(_FLOW_RUNS, where=_given(where), limit=limit)["flow_run"]
     rows = [
-        (row["name"], row["flow"]["name"], row["state"], age(row["created"]), row["start_time"], row["end_time"], row["id"])
+        (
+            row["name"],
+            row["flow"]["name"],
+            _with_reason(row),
+            age(row["created"]),
+            row["start_time"],
+            row["end_time"],
+            row["id"],
+        )
         for row in found
     ]
     show(["NAME", "FLOW NAME", "STATE", "AGE", "START TIME", "END TIME", "ID"], rows, output)
@@ -142,6 +150,12 @@ def logs(name: str | None, run_id: str | None, info: bool, database: str | None,
     rows = [(line["timestamp"], line["level"], line["message"], line["name"], line["task_run_id"]) for line in lines]
     headings = ["TIMESTAMP", "LEVEL", "MESSAGE", "LOGGER", "TASK RUN ID"]
     show(headings if info else headings[:3], rows if info else [row[:3] for row in rows], output)
+
+
+def _with_reason(row: dict[str, Any]) -> str:
+    """The state of a run; of one that is paused, why, and who said so."""
+    state: str = row["state"]
+    return f"{state} ({row['state_message']})" if state == "Paused" and row["state_message"] else state
 
 
 def _of(project: str | None) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from prefectlite.client.key_values import KeyValues
 from prefectlite.client.limits import Limits
 from prefectlite.client.many_runs import ManyRuns
 from prefectlite.client.new_runs import NewRuns
+from prefectlite.client.pauses import Pauses
 from prefectlite.client.schedules import Schedules
 from prefectlite.client.secrets import Secrets
 from prefectlite.client.tokens import Tokens
@@ -51,6 +52,7 @@ class LocalClient(NewRuns):
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)
         self.flows = Flows(database, orchestrator, clock, self.schedules)
+        self.pauses = Pauses(database, orchestrator, clock, self.foreign)
         self.many = ManyRuns(database, orchestrator, clock, self.restart)
 
     async def create_project(self, name: str, description: str | None = None) -> str:

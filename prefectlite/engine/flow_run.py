@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Awaitable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from prefectlite.engine import slots
@@ -14,6 +13,7 @@ from prefectlite.engine.crew import Crew
 from prefectlite.engine.expansion import expanded, make_children
 from prefectlite.engine.final_state import final_state
 from prefectlite.engine.handlers import Handlers
+from prefectlite.engine.holding import Hold
 from prefectlite.engine.lanes import Lanes
 from prefectlite.engine.pauses import Pauses
 from prefectlite.engine.plan import Plan
@@ -28,7 +28,7 @@ from prefectlite.executors.threads import OwnThread
 from prefectlite.language.task import Task
 from prefectlite.records import ResultRecord
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
-from prefectlite.states import Cached, Cancelled, Failed, Mapped, Pending, State, Success
+from prefectlite.states import Cached, Cancelled, Failed, Mapped, Paused, Pending, State, Success
 
 #: Units begun in one turn of the loop: between turns it serves everybody else, and what was proposed is committed.
 AT_ONCE = 100
@@ -62,7 +62,10 @@ class FlowRunExecution:
         self._crew = Crew(self.fail)
         self._fill_due = False
         self._ended = False
-        self._progress = Progress(self.units, self._awake)
+        self._hold = Hold(self.flow_run_id, around, self._awake, self.fail)
+        self._progress = Progress(self.units, self._hold.hand_on)
+        if request.is_paused:
+            self.pause()
         self._main: asyncio.Task[Any] | None = None
         self._stop_reason: str | None = None
         self._interrupted: list[Unit] = []  # stopped without a trace
@@ -102,6 +105,10 @@ class FlowRunExecution:
     def cancel(self) -> None:
         """Stop the tasks; `run` returns Cancelled."""
         self._stop("cancel")
+
+    def pause(self) -> None:
+        """Begin no more tasks until the run is resumed."""
+        self._hold.begin()
 
     def interrupt(self) -> None:
         """Stop the tasks without a trace in the record, so that another process can go on from it; `run` is cancelled."""
@@ -150,9 +157,9 @@ class FlowRunExecution:
             self._handlers[task] = Handlers(self.caller.threads, task, [*task.state_handlers, *self.options.task_handlers])
         return self._handlers[task]
 
-    async def resumed(self, unit: Unit, start_time: datetime | None) -> State:
+    async def resumed(self, unit: Unit, paused: Paused) -> State:
         """The state in which a paused unit goes on, once it may."""
-        return await self._pauses.end(unit, start_time)
+        return await self._pauses.end(unit, paused)
 
     def own_thread(self) -> OwnThread:
         """The thread that belongs to this run alone."""
@@ -164,25 +171,16 @@ class FlowRunExecution:
         """Do as the orchestrator says. Raises TransitionRefused where this process may not go on."""
         if isinstance(verdict, Refuse) and not (verdict.code == "FINISHED" and self.is_stopping()):
             raise TransitionRefused(verdict.reason)  # of what is stopped, something may have ended meanwhile
-        if isinstance(verdict, Accept) and verdict.order is Order.CANCEL:
-            self.cancel()
+        if isinstance(verdict, Accept) and verdict.order is not Order.GO_ON:
+            self.cancel() if verdict.order is Order.CANCEL else self.pause()
 
     def is_stopping(self) -> bool:
         """Whether the run is being stopped, from outside or because of an error."""
         return self._ended or self.error is not None or (self._main is not None and self._main.cancelling() > 0)
 
-    @asynccontextmanager
-    async def place_given_up(self, unit: Unit) -> AsyncIterator[None]:
+    def place_given_up(self, unit: Unit) -> AbstractAsyncContextManager[None]:
         """Let another unit run while this one only waits; afterwards it has a place again."""
-        lane = self._lanes.of(unit)
-        lane.move(1)
-        self._fill_places()
-        try:
-            yield
-        except BaseException:
-            lane.move(-1)  # it only ends, and gives it up as all do
-            raise
-        await lane.take_back()
+        return self._lanes.of(unit).given_up(self._fill_places, self._hold.over)
 
     # -- units ----------------------------------------------------------------------------------------------------------
 
@@ -202,7 +200,7 @@ class FlowRunExecution:
     def _fill_places(self) -> None:
         begun = 0
         for lane in self._lanes:
-            while (lane.ready or lane.returning) and begun < AT_ONCE and not self.is_stopping():
+            while (lane.ready or lane.returning) and begun < AT_ONCE and not (self.is_stopping() or self._hold.is_on):
                 if (unit := lane.take()) is None:
                     break
                 self._crew.begin(unit, self._run_to_end)
@@ -271,6 +269,7 @@ class FlowRunExecution:
             await commit(self, unit, state)
 
     async def _dismiss(self) -> None:
+        self._hold.close()
         staying = await self._crew.dismiss(self._patience)
         if self._stop_reason in ("cancel", "error"):
             for unit in self._interrupted:  # before it was to be cancelled

@@ -39,6 +39,7 @@ class _Claim(NamedTuple):
 
     lease: int
     recorded: Sequence[TaskRunRow]
+    is_paused: bool
 
 
 class Host:
@@ -48,8 +49,8 @@ class Host:
         self._owner, self._around = owner, around
         self._executions: dict[str, FlowRunExecution] = {}
         self._ends: dict[str, asyncio.Event] = {}  # of executions that somebody waits for
-        self._claimed: dict[str, Order | None] = {}  # runs about to begin, and whether they are to be cancelled
-        self._places: dict[str, Place] = {}  # of runs that are about to begin, in the queue for a slot
+        self._claimed: dict[str, Order | None] = {}  # runs about to begin, and what is wanted of them
+        self._places: dict[str, Place] = {}  # of these, in the queue for a slot
         self._interrupted = False
         self._ended: dict[str, State] = {}  # runs that somebody else ended while they were executed here
         self._idle = asyncio.Event()
@@ -75,7 +76,7 @@ class Host:
         claim = await self._claim(run, takeover_from)
         if claim is None:
             return Cancelled(_NOT_RUN, {})
-        lease, recorded = claim
+        lease = claim.lease
         around = self._around
         values = run_values(graph, run, parameters, context, around.clock)
         values["checkpointing"], values["config"] = around.settings.checkpointing, around.settings
@@ -83,7 +84,7 @@ class Host:
         active_mask.set(Mask(active_mask.get()))
         active_clock.set(around.clock)
         enter_values(values)
-        request = RunRequest(run.id, graph, task_ids, lease, values, options, recorded)
+        request = RunRequest(run.id, graph, task_ids, lease, values, options, claim.recorded, claim.is_paused)
         state, raised = await self._execute(request)
         await around.run_log.drain()
         if (ended := self._ended.pop(run.id, None)) is not None:
@@ -108,6 +109,13 @@ class Host:
             self._ended[flow_run_id] = ended
         execution.cancel()
         return True
+
+    def pause(self, flow_run_id: str) -> None:
+        """Begin no more task runs of this run until it is resumed, if it is executed here."""
+        if flow_run_id in self._claimed:
+            self._claimed[flow_run_id] = self._claimed[flow_run_id] or Order.PAUSE
+        elif flow_run_id in self._executions:
+            self._executions[flow_run_id].pause()
 
     def has(self, flow_run_id: str) -> bool:
         """Whether this run is executed here, or about to be."""
@@ -165,7 +173,7 @@ class Host:
             return None
         if self._interrupted:
             raise RunInterrupted(f"This process stopped before flow run {run.name!r} began")
-        return _Claim(verdict.lease, recorded)
+        return _Claim(verdict.lease, recorded, self._claimed[run.id] is Order.PAUSE)
 
     async def reserve(self, run: FlowRunRow, takeover_from: str | None) -> bool:
         """Have `run` Running for a process of its own that will take it over; False where that cannot be.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 from prefectlite.engine.units import Unit
 from prefectlite.language.executor import Executor
@@ -56,6 +57,19 @@ class Lane:
             if back.cancelled():
                 self.move(-1)
             raise
+
+    @asynccontextmanager
+    async def given_up(self, fill: Callable[[], None], ready: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """`fill` gives the place away for this block, at whose end it is taken back once `ready` has returned."""
+        self.move(1)
+        fill()
+        try:
+            yield
+            await ready()
+        except BaseException:
+            self.move(-1)  # it only ends, and gives it up as all do
+            raise
+        await self.take_back()
 
     def _has_place(self) -> bool:
         return self.free > 0 and (self.above is None or self.above.free > 0)

@@ -92,9 +92,13 @@ class LoneTask:
 class _NothingRecorded:
     """The record of a task that runs alone."""
 
-    async def task_run_state(self, task_run_id: str) -> tuple[str, int]:
+    async def task_run_state(self, task_run_id: str) -> tuple[StateRecord, int]:
         """Raises NotFound."""
         raise NotFound(f"Task run {task_run_id} not found")
+
+    async def flow_run_state(self, flow_run_id: str) -> tuple[StateRecord, int]:
+        """Raises NotFound."""
+        raise NotFound(f"Flow run {flow_run_id} not found")
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         return []

@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from prefectlite.clock import Clock, sleep_until
+from prefectlite.clock import Clock, from_micros, sleep_until
 from prefectlite.engine.units import Unit
 from prefectlite.orchestrator.protocols import Orders
-from prefectlite.states import Paused, Pending, Resume, State
+from prefectlite.pauses import Pause, expired, pause_in
+from prefectlite.records import context_of
+from prefectlite.states import Cancelled, Cancelling, Paused, Pending, Resume, State
 
 _logger = logging.getLogger("prefectlite.TaskRunner")
 
@@ -23,12 +25,18 @@ class Pauses:
         self._flow_run_id, self._orders, self._clock, self._prompt = flow_run_id, orders, clock, prompt
         self._one_at_a_time = asyncio.Lock()
 
-    async def end(self, unit: Unit, start_time: datetime | None) -> State:
-        """The state in which `unit` goes on: once its time has come, or somebody at the terminal or elsewhere said so."""
+    async def end(self, unit: Unit, paused: Paused) -> State:
+        """The state in which `unit` goes on: once its time has come, or somebody at the terminal or elsewhere said so.
+
+        A final one, if nobody came in time.
+        """
         ways: list[Coroutine[Any, Any, State]] = [self._set_by_somebody(unit)]
-        if start_time is not None:
-            ways.append(self._at(start_time))
-        elif self._prompt is not None:
+        pause = pause_in(paused.context)
+        if paused.start_time is not None:
+            ways.append(self._at(paused.start_time))
+        if pause.end is not None:
+            ways.append(self._expire(pause, from_micros(pause.end)))
+        if self._prompt is not None and paused.start_time is None and pause.input is None:
             ways.append(self._approved(unit, self._prompt))
         tasks = [asyncio.ensure_future(way) for way in ways]
         try:
@@ -39,12 +47,17 @@ class Pauses:
         return done.pop().result()
 
     async def _set_by_somebody(self, unit: Unit) -> State:
-        unit.version = await self._orders.resumed(self._flow_run_id, unit.run_id)
-        return Resume()
+        record, unit.version = await self._orders.resumed(self._flow_run_id, unit.run_id)
+        return Resume(record.message, context=context_of(record.details))
 
     async def _at(self, start_time: datetime) -> State:
         await sleep_until(self._clock, start_time)
         return Paused(start_time=start_time)
+
+    async def _expire(self, pause: Pause, end: datetime) -> State:
+        await sleep_until(self._clock, end)
+        over = expired(pause, self._clock.now())
+        return Cancelled(over.message) if isinstance(over, Cancelling) else over
 
     async def _approved(self, unit: Unit, prompt: Callable[[str], str]) -> State:
         who = unit.node.task if unit.index < 0 else f"<Task: {unit.label}>"

@@ -45,3 +45,4 @@ class RunRequest(msgspec.Struct, frozen=True):
     values: dict[str, Any]  # what user code sees as prefectlite.context
     options: RunOptions
     recorded: Sequence[TaskRunRow] = ()  # what an earlier execution of this run left in the record
+    is_paused: bool = False  # somebody has paused it since

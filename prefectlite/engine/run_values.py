@@ -11,6 +11,7 @@ from prefectlite.clock import Clock, from_micros
 from prefectlite.engine.units import Unit
 from prefectlite.language.graph import Graph
 from prefectlite.language.parameter import Parameter
+from prefectlite.language.pausing import Answers
 from prefectlite.records import FlowRunRow
 
 
@@ -52,6 +53,8 @@ def task_values(values: Mapping[str, Any], unit: Unit, run_count: int) -> dict[s
         "task_run_count": run_count,
         "map_index": unit.index if unit.index >= 0 else None,
     }
+    if unit.answers is not None:
+        values["resume_inputs"] = Answers(unit.answers)
     if unit.round is not None:
         values["task_loop_count"], values["task_loop_result"] = unit.round
         values["idempotency_key"] = f"{unit.run_id}-{unit.round.number}"

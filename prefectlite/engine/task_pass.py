@@ -27,6 +27,7 @@ from prefectlite.engine.run_values import task_values
 from prefectlite.engine.targets import target_hit, template_values
 from prefectlite.engine.units import Round, Unit, inputs
 from prefectlite.language.graph import Edge
+from prefectlite.pauses import ANSWERS
 from prefectlite.records import ResultRecord
 from prefectlite.results import codec
 from prefectlite.shown import told
@@ -110,6 +111,7 @@ class TaskPass:
         self.run_count = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
         if "_loop_count" in state.context:
             unit.round = Round(state.context["_loop_count"], state.result)
+        unit.answers = state.context.get(ANSWERS, unit.answers)
         values = task_values(self._execution.values, unit, self.run_count)
         self._resumed = is_resumed(unit, state, self._execution.clock)
         if self._resumed:
@@ -232,7 +234,7 @@ class TaskPass:
 
     def _running(self) -> Running:
         # A task that kills its process must not begin at its first attempt, or its first round, again and again.
-        remembered: dict[str, Any] = {}
+        remembered = self._unit.answered
         if self.run_count > 1:
             remembered["task_run_count"] = self.run_count
         if self._unit.round is not None:
@@ -266,7 +268,7 @@ class TaskPass:
             return state
         due = self._execution.clock.now() + task.delay_after(self.run_count)
         message = f"Retrying Task (after attempt {self.run_count} of {task.max_retries + 1})"
-        remembered = {**state.context, "task_run_count": self.run_count, "failure": state.message}
+        remembered = {**state.context, **self._unit.answered, "task_run_count": self.run_count, "failure": state.message}
         again = Retrying(message, start_time=due, run_count=self.run_count, context=remembered)
         if self._unit.round is not None:
             again.context["_loop_count"] = self._unit.round.number

@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from prefectlite.clock import sleep_until
+from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.recorded import Recorded
 from prefectlite.engine.task_pass import TaskPass
 from prefectlite.engine.tracing import RunSpan, active_trace
 from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
+from prefectlite.pauses import PAUSE
 from prefectlite.records import ResultRecord, record_state
 from prefectlite.rules.proposals import Refuse, TaskRunProposal, Verdict
 from prefectlite.shown import told
@@ -41,7 +43,7 @@ async def _through_passes(execution: FlowRunExecution, unit: Unit, span: RunSpan
         if state.is_scheduled() and not unit.version:  # given, and nobody knows of it so far who could let it go on
             await commit(execution, unit, state)
         state = await _due(execution, unit, state)
-    while True:
+    while not await _expired(execution, unit, state):
         one = TaskPass(execution, unit, upstream)
         entered = state
         if span is not None:
@@ -54,6 +56,18 @@ async def _through_passes(execution: FlowRunExecution, unit: Unit, span: RunSpan
         if state.is_finished() or execution.single_pass or (unit.state is not None and unit.state.is_finished()):
             return
         state = await _due(execution, unit, state)
+
+
+async def _expired(execution: FlowRunExecution, unit: Unit, state: State) -> bool:
+    """Whether a pause of `unit` was over, and has ended it in `state`; the handlers of the task have a say."""
+    if not isinstance(unit.state or unit.start, Paused) or not state.is_finished():
+        return False
+    try:
+        state = await execution.handlers_of(unit).see(Paused(), state)
+    except EndRun as end:
+        state = end.state
+    await commit(execution, unit, state)
+    return True
 
 
 async def its_turn(execution: FlowRunExecution, unit: Unit, start: State) -> bool:
@@ -72,8 +86,9 @@ async def _due(execution: FlowRunExecution, unit: Unit, state: State) -> State:
     if isinstance(state, Paused):
         async with execution.place_given_up(unit):
             with idle():
-                resumed = await execution.resumed(unit, start_time)
-        resumed.context = {**state.context, **resumed.context}  # it is the same attempt
+                resumed = await execution.resumed(unit, state)
+        resumed.context = {**state.context, **unit.answered, **resumed.context}  # it is the same attempt
+        resumed.context.pop(PAUSE, None)
         return resumed
     if start_time is not None and start_time > execution.clock.now():
         async with execution.place_given_up(unit):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from prefectlite.engine.plan import Node
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Edge
+from prefectlite.pauses import ANSWERS
 from prefectlite.states import Mapped, State, Success
 
 
@@ -23,6 +24,7 @@ class Unit:
     """One run of a task, or of one child of a mapped task (`index` ≥ 0), from waiting to its final state."""
 
     __slots__ = (
+        "answers",
         "children",
         "elements",
         "index",
@@ -49,6 +51,7 @@ class Unit:
         self.settled = False
         self.restart = False  # the record holds a final state that this process does not go by
         self.round: Round | None = None
+        self.answers: list[Any] | None = None  # what people gave to its pauses
         self.waiting = 0
         self.waiters: list[Unit] | None = None  # children of other tasks that wait for this very child
         self.children: list[Unit] | None = None
@@ -61,6 +64,11 @@ class Unit:
     def label(self) -> str:
         """The task's name as people know it: `extract`, or `load[7]` for a child."""
         return self.node.task.name if self.index < 0 else f"{self.node.task.name}[{self.index}]"
+
+    @property
+    def answered(self) -> dict[str, Any]:
+        """What the context of its states is to hold, so that nobody is asked the same again."""
+        return {} if self.answers is None else {ANSWERS: self.answers}
 
     def result_state(self) -> State:
         """The state it is in, children included."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from prefectlite.errors import BadRequest
 from prefectlite.orchestrator.calls import (
     CACHED,
+    FLOW_RUN_STATE,
     PROPOSE,
     SLOT_NEWS,
     TASK_RUN_STATE,
@@ -39,6 +40,7 @@ class Answers:
         self.add(WRITE_LINES, self._write_lines)
         self.add(TASK_RUNS, reader.task_runs)
         self.add(TASK_RUN_STATE, reader.task_run_state)
+        self.add(FLOW_RUN_STATE, reader.flow_run_state)
         self.add(CACHED, self._cached)
         self.add(SLOT_NEWS, orchestrator.queue.news)
 

@@ -184,5 +184,5 @@ def _move(snapshot: FlowRunSnapshot, proposal: FlowRunProposal, verdict: Accept 
     snapshot.version, snapshot.state, snapshot.last_state_id = verdict.version, state.name, state.id
     if verdict.lease is not None:
         snapshot.owner, snapshot.lease_epoch = proposal.claim, verdict.lease
-    elif not flow_runs.is_executing(state.name) and not (isinstance(verdict, Replace) and state.name == "Queued"):
+    elif not flow_runs.keeps_owner(proposal, state.name) and not (isinstance(verdict, Replace) and state.name == "Queued"):
         snapshot.owner = None  # what waits for a slot is begun by who had it before

@@ -71,7 +71,8 @@ Cached = list[tuple[StateRecord, ResultRecord | None]]
 PROPOSE: Call[Proposals, Decided] = Call("propose", Proposals, Decided)
 WRITE_LINES: Call[list[LogRow], None] = Call("write_lines", list[LogRow], None)
 TASK_RUNS: Call[str, list[TaskRunRow]] = Call("task_runs", str, list[TaskRunRow])
-TASK_RUN_STATE: Call[str, tuple[str, int]] = Call("task_run_state", str, tuple[str, int])
+TASK_RUN_STATE: Call[str, tuple[StateRecord, int]] = Call("task_run_state", str, tuple[StateRecord, int])
+FLOW_RUN_STATE: Call[str, tuple[StateRecord, int]] = Call("flow_run_state", str, tuple[StateRecord, int])
 CACHED: Call[CacheKey, Cached] = Call("cached", CacheKey, Cached)
 #: How often it was said that slots of concurrency limits may be free, once that is more often than the asker knows.
 SLOT_NEWS: Call[int, int] = Call("slot_news", int, int)

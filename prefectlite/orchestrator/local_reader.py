@@ -14,9 +14,13 @@ class LocalRunReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def task_run_state(self, task_run_id: str) -> tuple[str, int]:
-        """(name of its state, version) of a task run. Raises NotFound."""
-        return await read_at_last(lambda: runs.task_run_state(self._database, task_run_id), "states")
+    async def task_run_state(self, task_run_id: str) -> tuple[StateRecord, int]:
+        """(its state, version) of a task run. Raises NotFound."""
+        return await read_at_last(lambda: runs.state_of(self._database, "task_run", task_run_id), "states")
+
+    async def flow_run_state(self, flow_run_id: str) -> tuple[StateRecord, int]:
+        """(its state, version) of a flow run. Raises NotFound."""
+        return await read_at_last(lambda: runs.state_of(self._database, "flow_run", flow_run_id), "states")
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         """What has happened in this run so far."""

@@ -44,8 +44,12 @@ class RunLog(Protocol):
 class RunReader(Protocol):
     """What an executor asks of the record."""
 
-    async def task_run_state(self, task_run_id: str) -> tuple[str, int]:
-        """(name of its state, version) of a task run. Raises NotFound."""
+    async def task_run_state(self, task_run_id: str) -> tuple[StateRecord, int]:
+        """(its state, version) of a task run. Raises NotFound."""
+        ...
+
+    async def flow_run_state(self, flow_run_id: str) -> tuple[StateRecord, int]:
+        """(its state, version) of a flow run. Raises NotFound."""
         ...
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
@@ -73,10 +77,14 @@ class ResultStore(Protocol):
 
 
 class Orders(Protocol):
-    """What others want of the task runs that are executed here."""
+    """What others want of the runs that are executed here."""
 
-    async def resumed(self, flow_run_id: str, task_run_id: str) -> int:
-        """Return, with the task run's version, when somebody has set a paused task run to go on."""
+    async def resumed(self, flow_run_id: str, task_run_id: str) -> tuple[StateRecord, int]:
+        """Return, with the task run's state and version, when somebody has set a paused task run to go on."""
+        ...
+
+    async def moved_on(self, flow_run_id: str, version: int) -> None:
+        """Return when the flow run is not at this version any more."""
         ...
 
 

@@ -9,6 +9,7 @@ from prefectlite.clock import Clock
 from prefectlite.errors import PrefectliteError, StoreUnavailable
 from prefectlite.orchestrator.calls import (
     CACHED,
+    FLOW_RUN_STATE,
     PROPOSE,
     SLOT_NEWS,
     TASK_RUN_STATE,
@@ -88,9 +89,13 @@ class RemoteReader:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
-    async def task_run_state(self, task_run_id: str) -> tuple[str, int]:
-        """(name of its state, version) of a task run. Raises NotFound."""
+    async def task_run_state(self, task_run_id: str) -> tuple[StateRecord, int]:
+        """(its state, version) of a task run. Raises NotFound."""
         return await read_at_last(lambda: self._ask(TASK_RUN_STATE, task_run_id), "states")
+
+    async def flow_run_state(self, flow_run_id: str) -> tuple[StateRecord, int]:
+        """(its state, version) of a flow run. Raises NotFound."""
+        return await read_at_last(lambda: self._ask(FLOW_RUN_STATE, flow_run_id), "states")
 
     async def task_runs(self, flow_run_id: str) -> list[TaskRunRow]:
         """What has happened in this run so far."""

@@ -40,6 +40,9 @@ ORDER BY CASE WHEN r.map_index = $3 THEN 0 ELSE 1 END, r.end_time DESC LIMIT {_M
 #: Names of states, for `state IN (…)`: those of a run that has not ended, and of one that waits to be begun.
 UNFINISHED = ", ".join(f"'{name}'" for name in sorted(set(BY_NAME) - FINISHED))
 WAITING = ", ".join(f"'{name}'" for name in (*names_of(Scheduled), "Queued"))
+_TO_BEGIN = ", ".join(
+    f"'{name}'" for name in (*names_of(Scheduled), "Queued") if name != "Paused"
+)  # what is paused is not due
 _PLACE = """
 SELECT t.flow_run_id, t.task_id, t.map_index, t.state, t.state_details, f.runtime
 FROM task_run t JOIN flow_run r ON r.id = t.flow_run_id JOIN flow f ON f.id = r.flow_id WHERE t.id = $1
@@ -106,12 +109,16 @@ async def cached_states(
     return [(StateRecord("", *row[:5]), None if row[5] is None else ResultRecord(*row[5:])) for row in rows]
 
 
-async def task_run_state(database: Database, run_id: str) -> tuple[str, int]:
-    """(name of its state, version) of a task run. Raises NotFound."""
-    rows = await database.read("SELECT state, version FROM task_run WHERE id = $1", (run_id,))
+async def state_of(database: Database, table: str, run_id: str) -> tuple[StateRecord, int]:
+    """(its state, version) of a flow run or task run; `table` says which. Raises NotFound."""
+    rows = await database.read(
+        "SELECT version, state_id, state, state_timestamp, state_message, state_start_time, state_details"
+        f" FROM {table} WHERE id = $1",
+        (run_id,),
+    )
     if not rows:
-        raise NotFound(f"Task run {run_id} not found")
-    return rows[0][0], rows[0][1]
+        raise NotFound(f"{table.replace('_', ' ').capitalize()} {run_id} not found")
+    return StateRecord(*rows[0][1:]), rows[0][0]
 
 
 async def counts_by_state(database: Database) -> list[tuple[str, int]]:
@@ -132,7 +139,7 @@ async def scheduled_runs(database: Database, labels: Collection[str]) -> list[tu
         f"""
         SELECT r.id, coalesce(r.state_start_time, r.scheduled_start_time) AS due
         FROM flow_run r JOIN flow f ON f.id = r.flow_id
-        WHERE r.state IN ({WAITING}) AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
+        WHERE r.state IN ({_TO_BEGIN}) AND r.owner IS NULL AND f.storage IS NOT NULL AND f.runtime = 'prefectlite'
             AND {fitting(database.dialect, "r.labels", labels, bind)}
         ORDER BY due
         """,

@@ -11,6 +11,8 @@ from prefectlite.states import FINISHED, ClientFailed, Pending, Queued, Running,
 
 _WAITING = frozenset(name for kind in (Pending, Submitted, Queued, ClientFailed) for name in names_of(kind))
 _EXECUTING = frozenset(names_of(Running))
+#: What the executor of a run in the state of this name is told when it says how its tasks go.
+ORDERS = {"Cancelling": Order.CANCEL, "Paused": Order.PAUSE}
 
 
 class FlowRunSnapshot(msgspec.Struct):
@@ -50,7 +52,10 @@ def decide(snapshot: FlowRunSnapshot | None, proposal: FlowRunProposal, shortage
 def _on_its_merits(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Verdict:
     if proposal.claim is not None:
         return _claim(snapshot, proposal)
-    if proposal.state.name == "Cancelling" and snapshot.state in _WAITING:
+    if proposal.state.name == "Resume" and is_held(snapshot):
+        going_on = msgspec.structs.replace(proposal.state, name="Running", start_time=None)
+        return Replace(going_on, snapshot.version + 1)
+    if proposal.state.name == "Cancelling" and snapshot.state in _WAITING and not is_held(snapshot):
         return Replace(_cancelled(proposal.state), snapshot.version + 1)
     return Accept(snapshot.version + 1, _order(snapshot))
 
@@ -84,6 +89,22 @@ def _refusal(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | N
         )
     if proposal.state.name == "Submitted" and (snapshot.state == "Submitted" or is_executing(snapshot.state)):
         return Refuse("OWNED", "State update failed: this run has already been submitted.", snapshot.version)
+    return _refusal_of_pause(snapshot, proposal)
+
+
+def _refusal_of_pause(snapshot: FlowRunSnapshot, proposal: FlowRunProposal) -> Refuse | None:
+    if proposal.claim is not None and snapshot.state == "Paused":
+        return Refuse("PAUSED", f"flow run {proposal.run_id} is paused: resume it", snapshot.version)
+    if proposal.state.name != "Paused":
+        return None
+    if puts_away(proposal):
+        if snapshot.state == "Paused" and proposal.takeover_from in (None, snapshot.owner):
+            return None
+        return Refuse("NOT_PAUSED", f"flow run {proposal.run_id} is not paused any more", snapshot.version)
+    if snapshot.state == "Cancelling":
+        return Refuse("CANCELLING", f"flow run {proposal.run_id} is being cancelled", snapshot.version)
+    if snapshot.owner is not None and snapshot.state in _WAITING and not is_held(snapshot):
+        return Refuse("OWNED", f"flow run {proposal.run_id} is just being begun: pause it when it runs", snapshot.version)
     return None
 
 
@@ -108,6 +129,22 @@ def _cancelled(proposed: StateRecord) -> StateRecord:
 
 def _order(snapshot: FlowRunSnapshot) -> Order:
     return Order.CANCEL if snapshot.state == "Cancelling" else Order.GO_ON
+
+
+def is_held(snapshot: FlowRunSnapshot) -> bool:
+    """Whether the run is paused and its process waits with it."""
+    return snapshot.state == "Paused" and snapshot.owner is not None
+
+
+def puts_away(proposal: FlowRunProposal) -> bool:
+    """Whether the run is to be paused, as it is, without a process that waits: its own says so, or is gone."""
+    own = proposal.lease is not None or proposal.takeover_from is not None
+    return proposal.state.name == "Paused" and proposal.claim is None and own
+
+
+def keeps_owner(proposal: FlowRunProposal, state: str) -> bool:
+    """Whether a run that enters `state` stays with the process that has it."""
+    return is_executing(state) or (state == "Paused" and not puts_away(proposal))
 
 
 def is_executing(state: str) -> bool:

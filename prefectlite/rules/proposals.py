@@ -29,7 +29,8 @@ class FlowRunProposal(msgspec.Struct, frozen=True, tag="flow_run"):
 
     `expected_version` is the version the proposer saw (None: whatever it is). `lease` is the fencing token of the process
     that executes the run; people and services send none. `claim` names the process that wants to execute it from now on;
-    `takeover_from` names the former owner, of whom the proposer has made sure that it is gone.
+    `takeover_from` names the former owner, of whom the proposer has made sure that it is gone. Paused with either of the two
+    last says that no process waits with the paused run any more.
     """
 
     run_id: str
@@ -67,6 +68,7 @@ class Order(Enum):
 
     GO_ON = "go on"
     CANCEL = "cancel"
+    PAUSE = "pause"  # begin nothing more
 
 
 class Accept(msgspec.Struct, frozen=True, gc=False, tag="accept"):
@@ -93,7 +95,9 @@ class Wait(msgspec.Struct, frozen=True, tag="wait"):
 
 
 class Refuse(msgspec.Struct, frozen=True, tag="refuse"):
-    """No, and why; `code` is for programs: VERSION_CONFLICT, STALE_LEASE, FINISHED, NOT_FOUND, NOT_RUNNING, OWNED."""
+    """No, and why; `code` is for programs: VERSION_CONFLICT, STALE_LEASE, FINISHED, NOT_FOUND, NOT_RUNNING, OWNED,
+    PAUSED, NOT_PAUSED, CANCELLING.
+    """
 
     code: str
     reason: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from prefectlite.rules.flow_runs import FlowRunSnapshot
+from prefectlite.rules.flow_runs import ORDERS, FlowRunSnapshot
 from prefectlite.rules.proposals import Accept, Order, Refuse, Replace, TaskRunProposal, Verdict, Wait
 from prefectlite.rules.slots import Shortage, queued
 from prefectlite.states import FINISHED
@@ -62,6 +62,8 @@ def decide(
         return Wait(shortage.until, shortage.reason)
     if shortage is not None:
         return Replace(queued(proposal.state, shortage.reason), version + 1)
+    if parent.state == "Paused":
+        return Accept(version + 1, Order.PAUSE)
     return _GO_ON.get(version + 1) or Accept(version + 1)
 
 
@@ -73,4 +75,4 @@ def decide_again(parent: FlowRunSnapshot, version: int, proposal: TaskRunProposa
 
 
 def _order(parent: FlowRunSnapshot) -> Order:
-    return Order.CANCEL if parent.state == "Cancelling" else Order.GO_ON
+    return ORDERS.get(parent.state, Order.GO_ON)

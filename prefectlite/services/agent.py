@@ -77,10 +77,11 @@ class Agent:
                 self._expect(run_id, due)
 
     def _hear(self, event: StateChange) -> None:
-        is_scheduled = issubclass(BY_NAME.get(event.state.name, Failed), Scheduled)
+        is_paused = event.state.name == "Paused"
+        is_scheduled = issubclass(BY_NAME.get(event.state.name, Failed), Scheduled) and not is_paused
         if is_scheduled:
             self._expect(event.flow_run_id, event.state.start_time or event.state.timestamp)
-        if is_scheduled or event.state.is_finished:
+        if is_scheduled or is_paused or event.state.is_finished:
             self.turns.gone(event.flow_run_id)
 
     def _expect(self, run_id: str, due: int) -> None:
@@ -153,8 +154,8 @@ class Agent:
 
     async def _execute_now(self, run_id: str, takeover_from: str | None) -> None:
         row = await self._site.flow_run(run_id)
-        if row.owner != takeover_from or row.is_finished:
-            return  # begun already, by this process or another
+        if row.owner != takeover_from or row.is_finished or row.state == "Paused":
+            return  # begun already, by this process or another; or not to be begun now
         due = row.state_start_time
         if takeover_from is None and due is not None and due > self._site.clock.micros():
             self._expect(run_id, due)  # it was put off

@@ -29,7 +29,7 @@ class Rescuer:
     async def rescue(self) -> None:
         """Take up what is interrupted now."""
         for run_id, owner in await runs.owned_runs(self._session.database):
-            if await self._session.is_gone(owner):
+            if await self._session.is_gone(owner) and not await self._session.client.pauses.put_away(run_id, owner):
                 _logger.warning("flow run %s was interrupted and is taken up where it stopped", run_id)
                 self._begin(self._agent.execute(run_id, takeover_from=owner))
 

@@ -148,3 +148,30 @@ def test_a_run_whose_process_is_there_is_left_to_it(place: Path) -> None:
         script.kill()
     assert refused.returncode == 65
     assert refused.stderr.startswith("Error: Flow run 'long' is executed by another process")
+
+
+PAUSING = """
+import asyncio
+from prefectlite.session import open_session
+from prefectlite.settings import load_settings
+
+async def main():
+    async with open_session(load_settings()) as session:
+        [(run_id,)] = await session.database.read("SELECT id FROM flow_run WHERE name = 'by hand'")
+        await session.client.pauses.pause_flow_run(run_id, "look at it", "ann")
+
+asyncio.run(main())
+"""
+
+
+def test_a_paused_script_whose_process_is_gone(place: Path) -> None:
+    (place / "killed").touch()
+    subprocess.run([sys.executable, "sums.py"], cwd=place, check=False, capture_output=True)
+    subprocess.run([sys.executable, "-c", PAUSING], cwd=place, check=True)
+    (place / "killed").unlink()
+    shown = prefectlite("get", "flow-runs", cwd=place).stdout
+    assert "Paused by ann: look at it" in " ".join(shown.split())
+    resumed = prefectlite("resume", "by hand", "--reason", "fine", "--plain", cwd=place)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "by hand: Paused by ann: look at it" in resumed.stderr
+    assert "total 10" in (place / "calls").read_text()

@@ -114,4 +114,5 @@ async def test_the_news_are_told_all_the_same(session: Session) -> None:
     async with door(session) as lossy:
         await lossy.propose(scene.task("Resume", 1))
     async with asyncio.timeout(5):
-        assert await waiting == 2
+        record, version = await waiting
+    assert (record.name, version) == ("Resume", 2)

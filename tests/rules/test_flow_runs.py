@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefectlite.records import StateRecord
-from prefectlite.rules.flow_runs import FlowRunSnapshot, decide, decide_again, is_executing
+from prefectlite.rules.flow_runs import FlowRunSnapshot, decide, decide_again, is_executing, keeps_owner
 from prefectlite.rules.proposals import Accept, FlowRunCreation, FlowRunProposal, Order, Refuse, Replace
 from prefectlite.states import BY_NAME, FINISHED, Pending, names_of
 
@@ -50,7 +50,7 @@ def test_a_run_that_is_not_there_is_not_found(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("before", UNFINISHED)
-@pytest.mark.parametrize("after", sorted(set(BY_NAME) - {"Cancelling"}))
+@pytest.mark.parametrize("after", sorted(set(BY_NAME) - {"Cancelling", "Paused", "Resume"}))
 def test_what_has_not_ended_may_become_anything(before: str, after: str) -> None:
     order = Order.CANCEL if before == "Cancelling" else Order.GO_ON
     for fields in ({}, {"lease": 2}, {"expected_version": 3}, {"lease": 2, "expected_version": 3}):
@@ -114,7 +114,7 @@ def test_a_repeated_claim_gets_its_lease_again() -> None:
 # -- claims ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", sorted(set(UNFINISHED) - {"Cancelling"}))
+@pytest.mark.parametrize("before", sorted(set(UNFINISHED) - {"Cancelling", "Paused"}))
 def test_a_free_run_is_claimed_with_a_new_lease(before: str) -> None:
     assert decide(run(before, owner=None), propose("Running", claim="me")) == Accept(4, lease=3)
 
@@ -221,3 +221,54 @@ def test_versions_grow_by_one_and_nothing_is_changed(state: str, owner: str | No
     assert state not in FINISHED or fields.get("restart")
     if isinstance(verdict, Accept):
         assert (verdict.lease is not None) == ("claim" in fields)
+
+
+# -- pausing --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("before", "owner"), [("Running", "me"), ("Paused", "me"), *((one, None) for one in WAITING)])
+def test_a_run_is_paused_and_stays_whose_it_is(before: str, owner: str | None) -> None:
+    proposal = propose("Paused")
+    assert decide(run(before, owner=owner), proposal) == Accept(4)
+    assert keeps_owner(proposal, "Paused")
+
+
+@pytest.mark.parametrize("before", sorted(set(WAITING) - {"Paused"}))
+def test_what_is_just_being_begun_is_not_paused(before: str) -> None:
+    assert "pause it when it runs" in refused(decide(run(before), propose("Paused")), "OWNED")
+
+
+def test_what_is_being_cancelled_is_not_paused() -> None:
+    refused(decide(run("Cancelling"), propose("Paused")), "CANCELLING")
+
+
+@pytest.mark.parametrize("fields", [{"lease": 2}, {"takeover_from": "me"}])
+def test_a_paused_run_is_put_away(fields: dict[str, Any]) -> None:
+    proposal = propose("Paused", **fields)
+    assert decide(run("Paused"), proposal) == Accept(4)
+    assert not keeps_owner(proposal, "Paused")
+    refused(decide(run("Running"), proposal), "NOT_PAUSED")
+
+
+def test_a_paused_run_is_put_away_only_for_whom_it_has() -> None:
+    refused(decide(run("Paused", owner="you"), propose("Paused", takeover_from="me")), "NOT_PAUSED")
+
+
+@pytest.mark.parametrize("fields", [{}, {"takeover_from": "me"}])
+def test_nobody_begins_a_paused_run(fields: dict[str, Any]) -> None:
+    reason = refused(decide(run("Paused"), propose("Running", claim="me", **fields)), "PAUSED")
+    assert reason == "flow run run is paused: resume it"
+
+
+def test_a_run_whose_process_waits_with_it_runs_again_at_once() -> None:
+    verdict = decide(run("Paused"), propose("Resume"))
+    assert isinstance(verdict, Replace)
+    assert (verdict.state.name, verdict.version, verdict.lease) == ("Running", 4, None)
+    assert decide(run("Paused", owner=None), propose("Resume")) == Accept(4)
+
+
+def test_a_paused_run_is_cancelled_by_its_process_or_at_once() -> None:
+    assert decide(run("Paused"), propose("Cancelling")) == Accept(4)
+    verdict = decide(run("Paused", owner=None), propose("Cancelling"))
+    assert isinstance(verdict, Replace)
+    assert verdict.state.name == "Cancelled"
