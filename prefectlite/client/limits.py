@@ -32,6 +32,8 @@ class Limits:
         With 0 none begins. What runs already goes on. Raises BadRequest.
         """
         checked_name(name, kind)
+        if slots < 0:
+            raise BadRequest("Concurrency limits must be >= 0")  # the words that Prefect's users know
         for what, number in (("limit", slots), ("seconds", seconds)):
             if not 0 <= number <= MOST:
                 raise BadRequest(f"{what}: a number from 0 to {MOST:,} is needed, not {number:,}")

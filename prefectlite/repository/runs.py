@@ -40,9 +40,7 @@ ORDER BY CASE WHEN r.map_index = $3 THEN 0 ELSE 1 END, r.end_time DESC LIMIT {_M
 #: Names of states, for `state IN (…)`: those of a run that has not ended, and of one that waits to be begun.
 UNFINISHED = ", ".join(f"'{name}'" for name in sorted(set(BY_NAME) - FINISHED))
 WAITING = ", ".join(f"'{name}'" for name in (*names_of(Scheduled), "Queued"))
-_TO_BEGIN = ", ".join(
-    f"'{name}'" for name in (*names_of(Scheduled), "Queued") if name != "Paused"
-)  # what is paused is not due
+_TO_BEGIN = WAITING.replace("'Paused', ", "")  # what is paused is not due
 _PLACE = """
 SELECT t.flow_run_id, t.task_id, t.map_index, t.state, t.state_details, f.runtime
 FROM task_run t JOIN flow_run r ON r.id = t.flow_run_id JOIN flow f ON f.id = r.flow_id WHERE t.id = $1

@@ -95,6 +95,22 @@ def test_kv(run: Run) -> None:
     assert run("kv", "set", "odd", "[1", "--json", code=65).startswith("Error: VALUE is not JSON: ")
 
 
+def test_limits(run: Run) -> None:
+    assert run("limits", "set", "5", "--tag", "db") == "tag db: 5 at once\n"
+    assert run("limits", "set", "100", "--tag", "db", "--per", "60") == "tag db: 100 in 60 s\n"
+    assert run("limits", "set", "0", "--label", "gpu") == "label gpu: 0 at once\n"
+    assert listed(run("limits", "list")) == [
+        ["ON", "NAME", "LIMIT", "PER", "USED"],
+        ["tag", "db", "5", "0"],
+        ["tag", "db", "100", "60 s", "0"],
+        ["label", "gpu", "0", "0"],
+    ]
+    assert run("limits", "delete", "--tag", "db") == "tag db: no limit\n"
+    assert [row["name"] for row in json.loads(run("limits", "list", "-o", "json"))] == ["gpu"]
+    assert run("limits", "delete", "--tag", "db", code=66) == "Error: There is no concurrency limit of tag 'db'\n"
+    assert run("limits", "set", "1", code=65) == "Error: Say what is limited: --tag or --label\n"
+
+
 def test_secrets(run: Run, tmp_path: Path) -> None:
     assert run("secrets", "set", "TOKEN", stdin="canary-value\n") == "TOKEN set\n"
     assert listed(run("secrets", "list")) == [["NAME"], ["TOKEN"]]
