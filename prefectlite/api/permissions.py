@@ -27,6 +27,7 @@ TABLE_READERS: dict[str, frozenset[Role]] = {
 #: Fields of Query and Subscription that are no table's.
 FIELD_READERS: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("__schema", "__type", "__typename", "hello", "api", "task_run_counts", "state_changes"), EVERYBODY),
+    **dict.fromkeys(("get_task_run_info", "mapped_children"), EVERYBODY),
     **dict.fromkeys(("logs", "run_counts", "secret_names", "status"), VIEWERS),
 }
 

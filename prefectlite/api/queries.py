@@ -15,6 +15,7 @@ from prefectlite.api.permissions import check_tables
 from prefectlite.api.scalars import timestamptz, uuid
 from prefectlite.api.selections import Asked, root
 from prefectlite.api.status import STATUS
+from prefectlite.api.task_run_facts import FIELDS as TASK_RUN_FACTS
 from prefectlite.api.types import ROWS, aggregate_field, from_row, listed, object_type, rows_field
 from prefectlite.repository.database import Database
 from prefectlite.repository.logs import fill_index
@@ -74,6 +75,7 @@ def _fields() -> dict[str, graphene.Field]:
         "hello": graphene.Field(graphene.String, description="A friendly word, to see whether anybody is there."),
         "api": graphene.Field(_api),
         "status": STATUS,
+        **TASK_RUN_FACTS,
         "task_run_counts": graphene.Field(
             graphene.NonNull(listed(_task_run_count)),
             flow_run_id=uuid(required=True),

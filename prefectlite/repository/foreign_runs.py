@@ -72,6 +72,19 @@ async def _task_run(database: Database, where: str, *values: object) -> TaskRunS
     return TaskRunState(*rows[0]) if rows else None
 
 
+async def mapped_children(database: Database, task_run_id: str) -> tuple[dict[str, int], int | None, int | None]:
+    """({state: how many children of a mapped task run are in it}, when the first began, when the last ended)."""
+    sql = """
+    SELECT c.state, count(*), min(c.start_time), max(c.end_time)
+    FROM task_run p JOIN task_run c ON c.flow_run_id = p.flow_run_id AND c.task_id = p.task_id AND c.map_index >= 0
+    WHERE p.id = $1 GROUP BY c.state ORDER BY c.state
+    """
+    rows = await database.read(sql, (task_run_id,))
+    begun = [row[2] for row in rows if row[2] is not None]
+    ended = [row[3] for row in rows if row[3] is not None]
+    return {row[0]: row[1] for row in rows}, min(begun, default=None), max(ended, default=None)
+
+
 async def tasks_without_runs(database: Database, flow_run_id: str) -> list[str]:
     """The ids of those tasks of a run's flow that have no run in it."""
     sql = """

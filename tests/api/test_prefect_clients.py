@@ -388,3 +388,29 @@ async def test_groups_projects_and_names_can_be_changed(client: PrefectClient, r
     assert await runtime.session.database.read("SELECT 1 FROM flow_group WHERE id = $1", (group,)) == []
     for name in ("delete_flow", "archive_flow", "set_schedule_active"):
         assert "not found" in await client.refusal(name, flow_id=NOBODY)
+
+
+async def test_facts_of_one_task_run(client: PrefectClient) -> None:
+    run_id, tasks = await running(client)
+    query = "query($id: UUID!) { get_task_run_info(task_run_id: $id) { id version state serialized_state } }"
+    found = (await client.ask(query, {"id": tasks["numbers-1"]}))["get_task_run_info"]
+    assert (found["id"], found["version"], found["state"]) == (tasks["numbers-1"], 1, "Pending")
+    assert found["serialized_state"]["type"] == "Pending"
+    task_id = await _task_id(client, run_id, "twice-1")
+    children = "query($id: UUID!) { mapped_children(task_run_id: $id) { min_start_time max_end_time state_counts } }"
+    none = {"min_start_time": None, "max_end_time": None, "state_counts": {}}
+    assert (await client.ask(children, {"id": tasks["twice-1"]}))["mapped_children"] == none
+    for index in range(3):
+        place = {"flow_run_id": run_id, "task_id": task_id, "map_index": index}
+        made = await client.do("get_or_create_task_run_info", "id", **place)
+        await client.set_state("task_run", made["id"], "Running")
+        if index:
+            await client.set_state("task_run", made["id"], "Success")
+    summed = (await client.ask(children, {"id": tasks["twice-1"]}))["mapped_children"]
+    assert summed["state_counts"] == {"Running": 1, "Success": 2}
+    rows = await client.ask(
+        "query($run: uuid) { task_run(where: {flow_run_id: {_eq: $run}, map_index: {_gte: 0}}) { start_time end_time } }",
+        {"run": run_id},
+    )
+    assert summed["min_start_time"] == min(row["start_time"] for row in rows["task_run"])
+    assert summed["max_end_time"] == max(row["end_time"] for row in rows["task_run"] if row["end_time"])
