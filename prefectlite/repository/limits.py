@@ -19,17 +19,14 @@ NEXT = 100
 NAMED = {"task_tag_limit": "tag", "flow_concurrency_limit": "name"}
 _ALL = " UNION ALL ".join(f"SELECT '{table}', id, {name}, slots, seconds FROM {table}" for table, name in NAMED.items())
 _HOLDING = ", ".join(f"'{name}'" for name in sorted(HOLDING_FLOW_RUNS))
+# Along an index of the few that are in such a state, and for the queue in its order: it may be long, and only its beginning
+# matters. That the joins are CROSS JOINs says so to SQLite.
 _AT_WORK = f"""
-FROM task_run x JOIN task t ON t.id = x.task_id JOIN flow_run y ON y.id = x.flow_run_id
-WHERE x.state = '%s' AND y.state IN ({_HOLDING})
+FROM task_run x CROSS JOIN task t CROSS JOIN flow_run y
+WHERE x.state = '%s' AND t.id = x.task_id AND y.id = x.flow_run_id AND y.state IN ({_HOLDING})
 """
 _USE = "SELECT x.id, x.flow_run_id, t.tags, y.owner"
-# Along the index, in its order: the queue may be long, and only its beginning matters. (The joins say so to SQLite.)
-_NEXT = f"""
-{_USE} FROM task_run x CROSS JOIN task t CROSS JOIN flow_run y
-WHERE x.state = 'Queued' AND t.id = x.task_id AND y.id = x.flow_run_id AND y.state IN ({_HOLDING}) AND y.owner IS NOT NULL
-ORDER BY x.state_timestamp, x.id LIMIT {NEXT}
-"""
+_NEXT = f"{_USE} {_AT_WORK % 'Queued'} AND y.owner IS NOT NULL ORDER BY x.state_timestamp, x.id LIMIT {NEXT}"
 
 
 class TagUse(msgspec.Struct, frozen=True):
