@@ -109,7 +109,7 @@ class Allotment:
 
     async def _read_tags(self, tx: Transaction) -> None:
         running = await limits.running_with_tags(tx, self._limited_tags)
-        queue = await limits.queued_with_tags(tx, self._limited_tags)
+        queue = await limits.next_in_queue(tx)
         queue = [one for one in queue if one.owner not in self._known.absent]
         for one in (*running, *queue):
             self._at_work.setdefault(one.flow_run_id, set()).add(one.id)

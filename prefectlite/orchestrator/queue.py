@@ -1,7 +1,7 @@
 """The concurrency queue: what waits in this process for a slot of a concurrency limit.
 
 The record knows who waits for how long, and the door decides who is next. Here it is only known whom to wake: of those that
-need the same slots, the first one, which asks again. When it has got its slot, that is news, and the next one is woken.
+need the same slots, the first one, which asks again. When it has got its slot, the next one is woken.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextvars
 import heapq
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 
@@ -34,6 +35,8 @@ class Queue:
         self.labels: frozenset[str] = frozenset()
         self.look: Callable[[], Awaitable[object]] = _some_seconds
         self.stirs = 0
+        self._asking: Counter[Key] = Counter()  # woken ones that have no answer yet: the next is woken after them
+        self._again: set[Key] = set()  # of which somebody asks, though something has happened since
         self._waiting: dict[Key, list[tuple[int, asyncio.Future[None]]]] = {}
         self._numbers = itertools.count()
         self._stirred = asyncio.Event()
@@ -58,7 +61,7 @@ class Queue:
         self._stirred.set()
         self._stirred = asyncio.Event()
         for key in list(self._waiting):
-            self._wake(key)
+            self._wake_next(key)
 
     async def news(self, seen: int) -> int:
         """How often it was stirred, as soon as that is not `seen`, or after some seconds: for a queue in another process."""
@@ -80,15 +83,29 @@ class Queue:
             if task is not None:
                 task.cancel()
 
-    def _enter(self, key: Key, number: int, waking: asyncio.Future[None], seen: int, until: int | None) -> None:
-        heapq.heappush(self._waiting.setdefault(key, []), (number, waking))
+    def _enter(self, place: Place, waking: asyncio.Future[None], seen: int, until: int | None) -> None:
+        key = place.key
+        heapq.heappush(self._waiting.setdefault(key, []), (place.number, waking))
         self._watch_out()
         if until is not None and (self._due is None or until < self._due):
             if self._alarm is not None:
                 self._alarm.cancel()
             self._due, self._alarm = until, _beside(self._stir_at(until))
-        if self.stirs != seen:  # between the answer and now
+        if self.stirs != seen or key in self._again:  # between the question and now
+            self._wake_next(key)
+
+    def _wake_next(self, key: Key) -> None:
+        # One after the other: of a thousand that wait all would ask for the one slot that somebody gave back.
+        if self._asking[key]:
+            self._again.add(key)
+        else:
+            self._again.discard(key)
             self._wake(key)
+
+    def _answered(self, key: Key) -> None:
+        self._asking[key] -= 1
+        if self._asking[key] <= 0:
+            del self._asking[key]
 
     def _wake(self, key: Key) -> None:
         places = self._waiting[key]
@@ -96,6 +113,7 @@ class Queue:
             _, waking = heapq.heappop(places)
             if not waking.done():
                 waking.set_result(None)
+                self._asking[key] += 1
                 break
         if not places:
             del self._waiting[key]
@@ -111,6 +129,7 @@ class Queue:
             except Exception as error:  # the next look may be better
                 _logger.warning("whether a slot of a concurrency limit is free could not be found out: %s", error)
                 await asyncio.sleep(LOOK_AGAIN)
+            self._asking.clear()  # who has no answer for so long keeps nobody from asking
             self.stir()
 
     async def _stir_at(self, moment: int) -> None:
@@ -123,27 +142,37 @@ class Place:
     """A place in the queue; leaving it, its owner lets the next one try."""
 
     def __init__(self, queue: Queue, key: Key, number: int) -> None:
-        self._queue, self._key, self._number = queue, key, number
+        self._queue, self.key, self.number = queue, key, number
         self._waking: asyncio.Future[None] | None = None
+        self._is_asking = False
 
     async def turn(self, seen: int, until: int | None) -> None:
         """Return when it is worth asking again: `seen` is the queue's `stirs` before it was last asked."""
+        self._has_answer()
         self._waking = asyncio.get_running_loop().create_future()
-        self._queue._enter(self._key, self._number, self._waking, seen, until)
+        self._queue._enter(self, self._waking, seen, until)
         try:
             await self._waking
         finally:
+            self._is_asking = self._waking.done() and not self._waking.cancelled()
             self._waking.cancel()
 
     def wake(self) -> None:
         """Let it ask now."""
         if self._waking is not None and not self._waking.done():
+            self._queue._asking[self.key] += 1
             self._waking.set_result(None)
+
+    def _has_answer(self) -> None:
+        if self._is_asking:
+            self._is_asking = False
+            self._queue._answered(self.key)
 
     def __enter__(self) -> Place:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._has_answer()
         if self._waking is not None:
             self._queue.stir()
 

@@ -14,15 +14,19 @@ from prefectlite.repository.dialect import Dialect
 from prefectlite.rules.slots import HOLDING_FLOW_RUNS, Limit
 
 #: Task runs that wait for a slot, as many as are looked at to see who is next.
-NEXT = 200
+NEXT = 100
 #: Table of limits -> its column with what is limited.
 NAMED = {"task_tag_limit": "tag", "flow_concurrency_limit": "name"}
 _ALL = " UNION ALL ".join(f"SELECT '{table}', id, {name}, slots, seconds FROM {table}" for table, name in NAMED.items())
 _HOLDING = ", ".join(f"'{name}'" for name in sorted(HOLDING_FLOW_RUNS))
+# Along an index of the few that are in such a state, and for the queue in its order: it may be long, and only its beginning
+# matters. That the joins are CROSS JOINs says so to SQLite.
 _AT_WORK = f"""
-FROM task_run x JOIN task t ON t.id = x.task_id JOIN flow_run y ON y.id = x.flow_run_id
-WHERE x.state = '%s' AND y.state IN ({_HOLDING})
+FROM task_run x CROSS JOIN task t CROSS JOIN flow_run y
+WHERE x.state = '%s' AND t.id = x.task_id AND y.id = x.flow_run_id AND y.state IN ({_HOLDING})
 """
+_USE = "SELECT x.id, x.flow_run_id, t.tags, y.owner"
+_NEXT = f"{_USE} {_AT_WORK % 'Queued'} AND y.owner IS NOT NULL ORDER BY x.state_timestamp, x.id LIMIT {NEXT}"
 
 
 class TagUse(msgspec.Struct, frozen=True):
@@ -67,22 +71,23 @@ async def labels_of(tx: Transaction, run_ids: Iterable[str]) -> dict[str, frozen
 
 async def running_with_tags(tx: Transaction, tags: Collection[str]) -> list[TagUse]:
     """The task runs with any of these tags that have a slot."""
-    return await _with_tags(tx, "Running", tags, "")
+    return await _with_tags(tx, "Running", tags)
 
 
-async def queued_with_tags(tx: Transaction, tags: Collection[str]) -> list[TagUse]:
-    """The task runs with any of these tags that wait for a slot and ask for it by themselves; who came first is first."""
-    return await _with_tags(tx, "Queued", tags, f" AND y.owner IS NOT NULL ORDER BY x.state_timestamp, x.id LIMIT {NEXT}")
+async def next_in_queue(tx: Transaction) -> list[TagUse]:
+    """The task runs that wait for a slot and ask for it by themselves: the first ones, in the order they began to wait."""
+    return [_use(row) for row in await tx.fetch(_NEXT)]
 
 
-async def _with_tags(tx: Transaction, state: str, tags: Collection[str], rest: str) -> list[TagUse]:
+async def _with_tags(tx: Transaction, state: str, tags: Collection[str]) -> list[TagUse]:
     values: list[object] = []
     has_any = tx.dialect.has_keys("t.tags", sorted(tags), lambda value: _bound(values, value), all_of_them=False)
-    sql = f"SELECT x.id, x.flow_run_id, t.tags, y.owner {_AT_WORK % state} AND {has_any}{rest}"
-    return [
-        TagUse(run_id, flow_run_id, frozenset(msgspec.json.decode(found)), owner)
-        for run_id, flow_run_id, found, owner in await tx.fetch(sql, values)
-    ]
+    return [_use(row) for row in await tx.fetch(f"{_USE} {_AT_WORK % state} AND {has_any}", values)]
+
+
+def _use(row: Row) -> TagUse:
+    run_id, flow_run_id, tags, owner = row
+    return TagUse(run_id, flow_run_id, frozenset(msgspec.json.decode(tags)), owner)
 
 
 async def holding_with_labels(tx: Transaction, labels: Collection[str]) -> dict[str, frozenset[str]]:

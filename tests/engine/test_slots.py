@@ -38,7 +38,7 @@ class Gauge:
         self.most = max(self.most, self.now)
         self.order.append(number)
         for _ in range(turns):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
         self.now -= 1
         return number
 

@@ -47,7 +47,7 @@ async def test_two_sessions_run_no_more_than_there_are_slots(shared_url: str) ->
     async def query(number: int) -> None:
         inside[0] += 1
         most[0] = max(most[0], inside[0])
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.03)
         inside[0] -= 1
 
     with Flow("both") as flow:

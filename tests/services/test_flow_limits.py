@@ -27,7 +27,7 @@ async def stay(number: int) -> None:
         if number in gates:
             await gates[number].wait()
         else:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
     finally:
         inside.remove(number)
 
