@@ -6,9 +6,9 @@ import asyncio
 import time
 
 #: The part of the loop's time that may go into news while there is more of it than can be sent.
-SHARE = 0.03
+SHARE = 0.02
 #: Seconds of work that may be done at once after a quiet time.
-BURST = 0.02
+BURST = 0.01
 #: Everybody's turn comes about once in so many seconds; who has more to get than fits into it gets the latest.
 ROUND = 1.0
 #: What waking somebody up costs, on top of what is measured.
