@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,17 @@ def seconds(request: pytest.FixtureRequest) -> int:
     return 180 if request.config.getoption("--long") else 12
 
 
+@pytest.fixture
+def ports() -> list[int]:
+    """Two ports that nothing listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in (one, other)]
+
+
 def test_each_event_is_one_run(
-    tmp_path: Path, free_port: int, postgres_server: PostgresServer, postgres_url: str, seconds: int
+    tmp_path: Path, ports: list[int], postgres_server: PostgresServer, postgres_url: str, seconds: int
 ) -> None:
     around = {**SETTINGS, "PREFECTLITE_DATABASE_URL": postgres_url}
     started = time.monotonic()
@@ -56,8 +66,8 @@ def test_each_event_is_one_run(
         return postgres_server.ask(sql, name_in(postgres_url))
 
     with contextlib.ExitStack() as stack:
-        kept = stack.enter_context(serving(port=free_port, cwd=tmp_path, **around))
-        doomed = stack.enter_context(serving(port=free_port + 1, cwd=tmp_path, **around))
+        kept = stack.enter_context(serving(port=ports[0], cwd=tmp_path, **around))
+        doomed = stack.enter_context(serving(port=ports[1], cwd=tmp_path, **around))
         agents = [
             stack.enter_context(agent(url=server.url, cwd=tmp_path, **SETTINGS)) for server in (kept, kept, doomed, doomed)
         ]
