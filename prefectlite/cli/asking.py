@@ -88,8 +88,9 @@ class _Here:
             yield _data(found.body)
             return
         async with aclosing(found):
-            async for body in found:
-                yield _data(body)
+            async for bodies in found:
+                for body in bodies:
+                    yield _data(body)
 
 
 def _data(body: bytes) -> dict[str, Any]:

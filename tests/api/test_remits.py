@@ -83,7 +83,7 @@ class Agent:
     async def proposes(self, *proposals: Proposal) -> Any:
         """What is answered: the verdicts as (type, code), or the code of the error."""
         answer = await self.asks(PROPOSE, Proposals(list(proposals)))
-        return answer if isinstance(answer, str) else [(one["type"], one.get("code")) for one in answer]
+        return answer if isinstance(answer, str) else [(one["type"], one.get("code")) for one in answer["verdicts"]]
 
     async def claims(self, run_id: str, **more: Any) -> Any:
         return await self.proposes(FlowRunProposal(run_id, self.record(Running()), **{"claim": self.executor.id, **more}))

@@ -18,9 +18,10 @@ import pytest
 import pytest_asyncio
 
 import prefectlite
-from prefectlite.api import subscriptions
+from prefectlite.api import news
 from prefectlite.api.caller import Caller
 from prefectlite.api.execution import Execution
+from prefectlite.api.news import Wanted
 from prefectlite.api.requests import Request
 from prefectlite.repository import found_lines, logs, retention, runs, transfer, transitions
 from prefectlite.repository.database import Database, Row, Transaction
@@ -240,9 +241,10 @@ async def test_what_the_ui_and_others_ask_the_api(explained: ExplainedDatabase) 
 @pytest.mark.asyncio
 async def test_what_services_executors_and_commands_ask(explained: ExplainedDatabase, tmp_path: Path) -> None:
     database: Any = explained
-    await database.read(subscriptions._RUN_CHANGES, (UNFINISHED_RUN, 0))
-    await database.read(subscriptions._ALL_CHANGES, (0,))
-    await database.read(subscriptions._LINES, (UNFINISHED_RUN, 0))
+    for wanted in (Wanted(UNFINISHED_RUN, task_runs=True), Wanted(), Wanted(task_runs=True)):
+        sql, given = wanted.sql()
+        await database.read(sql, (*given, 0, 100))
+    await database.read(news._LINES, (UNFINISHED_RUN, 0, 100))
     await runs.flow_run(database, UNFINISHED_RUN)
     await runs.task_runs(database, UNFINISHED_RUN)
     await runs.task_run_states(database, UNFINISHED_RUN)

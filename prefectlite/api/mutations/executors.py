@@ -11,7 +11,7 @@ from prefectlite.api.scalars import JSON
 from prefectlite.client.remits import Remit
 from prefectlite.errors import BadRequest, Forbidden
 from prefectlite.orchestrator.answers import Answers
-from prefectlite.orchestrator.calls import PROPOSE, SECRET, WRITE_LINES, Proposals, Verdicts
+from prefectlite.orchestrator.calls import PROPOSE, SECRET, WRITE_LINES, Decided, Proposals
 from prefectlite.roles import AGENTS
 
 
@@ -31,15 +31,18 @@ async def executor_call(context: Context, given: Payload) -> Payload:
     if call.name == WRITE_LINES.name:
         question = await remit.lines_of_own(question)
     if call.name == PROPOSE.name:
-        return {"answer": msgspec.to_builtins(await _verdicts(answers, remit, question))}
+        return {"answer": msgspec.to_builtins(await _decided(answers, remit, question))}
     return {"answer": msgspec.to_builtins(await answers.answer(call, question))}
 
 
-async def _verdicts(answers: Answers, remit: Remit, sent: Proposals) -> Verdicts:
+async def _decided(answers: Answers, remit: Remit, sent: Proposals) -> Decided:
     refusals = await remit.refusals(sent)
     allowed = [one for one, refusal in zip(sent.proposals, refusals, strict=True) if refusal is None]
-    decided = iter(await answers.answer(PROPOSE, Proposals(allowed, sent.again)))
-    return [next(decided) if refusal is None else refusal for refusal in refusals]
+    decided: Decided = await answers.answer(PROPOSE, Proposals(allowed, sent.again))
+    verdicts = iter(decided.verdicts)
+    return msgspec.structs.replace(
+        decided, verdicts=[next(verdicts) if refusal is None else refusal for refusal in refusals]
+    )
 
 
 FIELDS = {
