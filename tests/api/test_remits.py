@@ -134,7 +134,7 @@ async def test_an_agent_executes_what_has_its_labels(runtime: Runtime, ours: Age
     task_run_id, begins = await task_run_of(runtime, run_id, 1)
     assert await ours.proposes(begins) == [("accept", None)]
     assert [row["id"] for row in await ours.asks(TASK_RUNS, run_id)] == [task_run_id]
-    assert (await ours.asks(TASK_RUN_STATE, task_run_id))[0] == "Running"
+    assert (await ours.asks(TASK_RUN_STATE, task_run_id))[0]["name"] == "Running"
     assert await ours.asks(CACHED, CacheKey("key", run_id, -1)) == []
     assert await ours.ends(run_id, 1) == [("accept", None)]
     assert await ours.asks(LEAVE, ours.executor) is None
