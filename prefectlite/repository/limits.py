@@ -13,6 +13,12 @@ from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.repository.dialect import Dialect
 from prefectlite.rules.slots import HOLDING_FLOW_RUNS, Limit
 
+#: Indexes of the few task runs that have a slot, or wait for one. They are there while there are limits: every state of
+#: every task run pays for them.
+_INDEXES = {
+    "task_run_running": "task_run (task_id) WHERE state = 'Running'",
+    "task_run_queued": "task_run (state_timestamp, id) WHERE state = 'Queued'",
+}
 #: Task runs that wait for a slot, as many as are looked at to see who is next.
 NEXT = 100
 #: Table of limits -> its column with what is limited.
@@ -124,6 +130,8 @@ async def put(tx: Transaction, table: str, name: str, slots: int, seconds: int, 
     ON CONFLICT ({NAMED[table]}, seconds) DO UPDATE SET slots = excluded.slots, updated = excluded.updated RETURNING id
     """
     ((limit_id,),) = await tx.fetch(sql, (new_id(), name, slots, seconds, now))
+    for index, of in _INDEXES.items():
+        await tx.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {of}")
     await _changed(tx)
     return str(limit_id)
 
@@ -148,6 +156,9 @@ async def remove_named(tx: Transaction, table: str, name: str) -> None:
 
 
 async def _changed(tx: Transaction) -> None:
+    if not await tx.fetch(_ALL):
+        for index in _INDEXES:
+            await tx.execute(f"DROP INDEX IF EXISTS {index}")
     await tx.execute("UPDATE counter SET value = value + 1 WHERE name = 'limits'")
     tx.announce(Hint(0, 0, [], limits=True, slots=True))
 

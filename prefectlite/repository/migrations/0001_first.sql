@@ -223,9 +223,6 @@ CREATE INDEX task_run_by_task ON task_run (task_id, created);
 CREATE INDEX task_run_by_cache_key ON task_run (cache_key, end_time) WHERE cache_key IS NOT NULL;
 -- The few that wait for their time: agents ask for them.
 CREATE INDEX task_run_by_state_start ON task_run (state_start_time) WHERE state_start_time IS NOT NULL;
--- The few that have a slot, or wait for one. (Most never are in it: their Running is written together with their end.)
-CREATE INDEX task_run_running ON task_run (task_id) WHERE state = 'Running';
-CREATE INDEX task_run_queued ON task_run (state_timestamp, id) WHERE state = 'Queued';
 
 CREATE TABLE flow_run_state (
     seq $seq PRIMARY KEY,
