@@ -40,19 +40,14 @@ PrefectliteError
 ├── AlreadyServed             another server has this database
 ├── ApiError                  a server answered with errors, or not at all
 └── UnsupportedLoop           this event loop cannot host prefectlite
-
-Each class carries `code`, stable and machine-readable, and `exit_code`, with which the command line leaves
-(the numbers are those of BSD's sysexits).
 """
-
-from __future__ import annotations
 
 
 class PrefectliteError(Exception):
     """Root of all errors raised by prefectlite itself; user code's exceptions stay their own."""
 
-    code = "INTERNAL"
-    exit_code = 70
+    code = "INTERNAL"  # stable, for programs
+    exit_code = 70  # with which the command line leaves; the numbers are those of BSD's sysexits
 
 
 class FlowError(PrefectliteError, ValueError):
@@ -250,14 +245,6 @@ class BadRequest(PrefectliteError, ValueError):
 
     code = "BAD_USER_INPUT"
     exit_code = 65
-
-
-class DeliveryError(PrefectliteError):
-    """A message could not be delivered; it may be another time."""
-
-
-class DeliveryRefused(DeliveryError):
-    """A message is not delivered, however often it is tried: its target is not allowed, or cannot be used."""
 
 
 class Forbidden(PrefectliteError):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from prefectlite.clock import Clock, from_micros
-from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused, NotFound, SecretUnreadable
+from prefectlite.errors import BadRequest, NotFound, SecretUnreadable
 from prefectlite.ids import new_id
 from prefectlite.lazily import lazily
+from prefectlite.notifications.delivery import DeliveryError, DeliveryRefused
 from prefectlite.repository import history, hooks
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.hooks import Delivery

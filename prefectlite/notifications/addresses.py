@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from prefectlite.errors import DeliveryError, DeliveryRefused
+from prefectlite.notifications.delivery import DeliveryError, DeliveryRefused
 
 #: All addresses of a host; raises OSError.
 Resolve = Callable[[str, int], Awaitable[list[str]]]

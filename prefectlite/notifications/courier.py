@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefectlite.errors import BadRequest, DeliveryRefused
+from prefectlite.errors import BadRequest
 from prefectlite.notifications import mail
 from prefectlite.notifications.addresses import Resolve, resolve
+from prefectlite.notifications.delivery import DeliveryRefused
 from prefectlite.notifications.notice import Notice
 from prefectlite.notifications.post import TIMEOUT, checked_url, post
 from prefectlite.settings import Settings

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused
+from prefectlite.errors import BadRequest
 from prefectlite.lazily import lazily
+from prefectlite.notifications.delivery import DeliveryError, DeliveryRefused
 
 if TYPE_CHECKING:
     import email.message as messages

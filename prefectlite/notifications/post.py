@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused
+from prefectlite.errors import BadRequest
 from prefectlite.lazily import lazily
 from prefectlite.notifications.addresses import Resolve, checked_addresses, resolve
+from prefectlite.notifications.delivery import DeliveryError, DeliveryRefused
 from prefectlite.version import __version__
 
 if TYPE_CHECKING:

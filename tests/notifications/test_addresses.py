@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prefectlite.errors import DeliveryError, DeliveryRefused
 from prefectlite.notifications.addresses import checked_addresses, is_public, resolve
+from prefectlite.notifications.delivery import DeliveryError, DeliveryRefused
 from prefectlite.notifications.post import post
 from tests.notifications.servers import Receiver
 

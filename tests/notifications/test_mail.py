@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused
+from prefectlite.errors import BadRequest
+from prefectlite.notifications.delivery import DeliveryError, DeliveryRefused
 from prefectlite.notifications.mail import Letter, checked_recipients, send
 from tests.notifications.servers import MailServer
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from prefectlite.errors import BadRequest, DeliveryError, DeliveryRefused
+from prefectlite.errors import BadRequest
+from prefectlite.notifications.delivery import DeliveryError, DeliveryRefused
 from prefectlite.notifications.post import checked_url, post
 from tests.notifications.servers import Receiver, listening
 
