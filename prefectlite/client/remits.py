@@ -17,7 +17,7 @@ from prefectlite.orchestrator.calls import (
     Call,
     Executor,
     Proposals,
-)  # fmt: skip
+)
 from prefectlite.records import LogRow
 from prefectlite.repository import agent_runs
 from prefectlite.repository.agent_runs import Held

@@ -21,7 +21,7 @@ from prefectlite.orchestrator.calls import (
     Decided,
     Proposals,
     Verdicts,
-)  # fmt: skip
+)
 from prefectlite.orchestrator.protocols import Orchestrator, RunLog, RunReader
 from prefectlite.records import LogRow
 

@@ -42,7 +42,7 @@ class Line:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self, connection: socket.socket) -> None:
-        """Serve the line until the other side, or `close`, ends it."""
+        """Serve the line until the other side ends it, or this is cancelled."""
         reader, self._writer = await asyncio.open_connection(sock=connection)
         self.opened.set()
         try:
@@ -75,11 +75,6 @@ class Line:
     def tell(self, kind: str, value: Any) -> None:
         """Say something that needs no answer."""
         self._send(_Message(0, kind, msgspec.msgpack.encode(value)))
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._writer is not None:
-            self._writer.close()
 
     def _take(self, message: _Message) -> None:
         if message.kind in (_ANSWER, _ERROR):

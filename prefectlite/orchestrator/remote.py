@@ -19,7 +19,7 @@ from prefectlite.orchestrator.calls import (
     CacheKey,
     Proposals,
     Verdicts,
-)  # fmt: skip
+)
 from prefectlite.orchestrator.door import Door, Pending, give_up
 from prefectlite.orchestrator.gathered_log import GatheredLog
 from prefectlite.orchestrator.persistence import Outage, done_at_last, read_at_last
