@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from types import CodeType, FrameType
+from typing import Any
 
 _TAKING_LOCKS = ("acquire", "release", "handle", "_acquireLock", "_releaseLock")
 
@@ -16,12 +17,23 @@ class Interrupted(BaseException):
 def interrupt(thread: int, outermost: CodeType) -> bool:
     """Raise Interrupted in the thread with this number at its next instruction; False if that would be harmful just now.
 
-    `outermost` is the code that called what is to be interrupted.
+    Nothing is raised in a thread that is on its way out. `outermost` is the code that called what is to be interrupted.
     """
+    if _is_leaving(thread):
+        return True
     if not _is_harmless(sys._current_frames().get(thread), outermost):
         return False
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Interrupted))
     return True
+
+
+def _is_leaving(thread: int) -> bool:
+    """Whether the thread is in an `except` or `finally` that Interrupted led to: cleaning up is left in peace."""
+    current: Any = sys._current_exceptions().get(thread)
+    error: BaseException | None = current[1] if isinstance(current, tuple) else current  # a tuple before Python 3.12
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__context__
+    return error is not None
 
 
 def _is_harmless(frame: FrameType | None, outermost: CodeType) -> bool:

@@ -18,6 +18,8 @@ from prefectlite.executors.interruption import interrupt
 EAGER = 4
 #: Seconds after which jobs that wait are looked at.
 PATIENCE = 0.005
+#: Seconds after which code that was interrupted, and goes on, is interrupted again.
+AGAIN = 0.05
 #: Seconds after which code that was to be stopped, and goes on, is reported.
 STUCK = 1.0
 
@@ -245,13 +247,16 @@ class ThreadPool:
         return False
 
     def _interrupt(self, job: Job, again: float = 0.001) -> None:
-        """Raise Interrupted in the job's thread as soon as it is in the user's code."""
+        """Raise Interrupted in the job's thread as soon as it is in the user's code, and again if the code goes on.
+
+        An exception that comes in a `__del__` or in a callback of the garbage collector's is lost.
+        """
         with job.lock:
             if not job.inside:
                 return
             if interrupt(job.thread, ThreadPool._execute.__code__):
-                return
-        self._loop.call_later(again, self._interrupt, job, min(2 * again, 0.1))
+                again = max(again, AGAIN)
+        self._loop.call_later(again, self._interrupt, job, min(2 * again, STUCK))
 
     def _call_loop(self, callback: Callable[..., Any], *args: Any) -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -269,6 +269,45 @@ async def test_code_that_swallows_everything_is_not_waited_for(pool: Pools) -> N
 
 
 @pytest.mark.asyncio
+async def test_code_that_lost_its_interruption_is_interrupted_again(pool: Pools) -> None:
+    """As when it comes in a `__del__` or in a callback of the garbage collector's."""
+    threads, began, over = pool(1), threading.Event(), threading.Event()
+
+    def goes_on() -> None:
+        with contextlib.suppress(BaseException):
+            spin(began, threading.Event())
+        spin(threading.Event(), over)
+
+    job = threads.submit(goes_on)
+    await happened(began)
+    threads.abandon(job)
+    await happened(over)
+
+
+@pytest.mark.asyncio
+async def test_code_that_cleans_up_is_interrupted_once(pool: Pools) -> None:
+    threads, began, over, seen = pool(1), threading.Event(), threading.Event(), list[BaseException]()
+
+    def cleans_up() -> None:
+        try:
+            spin(began, threading.Event())
+        finally:
+            until = time.monotonic() + 10 * module.AGAIN
+            while time.monotonic() < until:
+                try:
+                    raise OSError("of another kind")  # the interruption is its context
+                except BaseException as error:
+                    seen.append(error)
+            over.set()
+
+    job = threads.submit(cleans_up)
+    await happened(began)
+    threads.abandon(job)
+    await happened(over)
+    assert {type(error) for error in seen} == {OSError}
+
+
+@pytest.mark.asyncio
 async def test_a_job_stuck_in_c_is_replaced(pool: Pools) -> None:
     before, threads, held, began = workers(), pool(1), threading.Lock(), threading.Event()
     held.acquire()
@@ -447,7 +486,17 @@ async def test_a_stoppable_job_is_stopped_and_not_interrupted(pool: Pools) -> No
     assert len(workers() - before) == 1  # the same one
 
 
+@pytest.fixture
+def no_callbacks_of_the_collector() -> Iterator[None]:
+    """An exception that comes in one of them is shown on stderr: an error of the next test, as pytest sees it."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = callbacks
+
+
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("no_callbacks_of_the_collector")
 async def test_at_speed_no_place_is_lost(pool: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of every kind, abandoned at every moment."""
     threads, before, dice = pool(8), workers(), random.Random(5)
