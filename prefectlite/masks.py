@@ -44,7 +44,9 @@ class Mask:
 
     def is_in(self, data: bytes) -> bool:
         """Whether bytes have in them what is to be hidden."""
-        return any(form.encode("utf-8", "surrogatepass") in data for form in self._hidden if len(form) >= _SURE)
+        return not self.is_empty and any(
+            form.encode("utf-8", "surrogatepass") in data for form in self._hidden if len(form) >= _SURE
+        )
 
 
 def masked(text: str) -> str:
