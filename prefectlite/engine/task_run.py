@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from prefectlite.clock import sleep_until
 from prefectlite.engine.handlers import EndRun
 from prefectlite.engine.recorded import Recorded
 from prefectlite.engine.task_pass import TaskPass
-from prefectlite.engine.tracing import RunSpan, active_trace
+from prefectlite.engine.tracing import RunSpan, Trace, active_trace
 from prefectlite.engine.units import Unit, upstream_states
 from prefectlite.ids import new_id
 from prefectlite.pauses import PAUSE
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from prefectlite.engine.flow_run import FlowRunExecution
 
 
-async def run_unit(execution: FlowRunExecution, unit: Unit) -> None:
+def run_unit(execution: FlowRunExecution, unit: Unit) -> Coroutine[Any, Any, None]:
     """Take `unit` to its final state, or in a single pass as far as it gets, and commit every state it waits in."""
-    if (trace := active_trace.get()) is None:
-        await _through_passes(execution, unit, None)
-        return
+    trace = active_trace.get()
+    return _through_passes(execution, unit, None) if trace is None else _traced(trace, execution, unit)
+
+
+async def _traced(trace: Trace, execution: FlowRunExecution, unit: Unit) -> None:
     with trace.task_run(unit) as span:
         await _through_passes(execution, unit, span)
 
