@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from functools import partial
@@ -191,13 +192,7 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
             self._started = True
             self._host = hosting.join(self._settings)
             self._outcome = self._host.submit(partial(self._work, self))
-            self._outcome.add_done_callback(self._ended)
-
-    def _ended(self, outcome: concurrent.futures.Future[State]) -> None:
-        if outcome.exception() is None:
-            self._state = outcome.result()
-        assert self._host is not None
-        self._left_last = self._host.leave()
+            self._outcome.add_done_callback(partial(_ended, weakref.ref(self), self._host))
 
     def entered(self, run_id: str) -> bool:
         """The run is in the record under this id. Whether it is to be executed: nobody has cancelled it meanwhile."""
@@ -250,6 +245,16 @@ class FlowRun(Coroutine[Any, Any, "FlowRun"]):
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def _ended(handle: weakref.ref[FlowRun], host: hosting.SessionHost, outcome: concurrent.futures.Future[State]) -> None:
+    # A future keeps its callbacks: with a strong reference, what a run gave would stay until the garbage collector comes.
+    run = handle()
+    if run is not None and outcome.exception() is None:
+        run._state = outcome.result()
+    left_last = host.leave()
+    if run is not None:
+        run._left_last = left_last
 
 
 def _is_cause(state: State) -> bool:

@@ -15,6 +15,7 @@ from prefectlite.engine.final_state import final_state
 from prefectlite.engine.handlers import Handlers
 from prefectlite.engine.holding import Hold
 from prefectlite.engine.lanes import Lanes
+from prefectlite.engine.pacing import Pace
 from prefectlite.engine.pauses import Pauses
 from prefectlite.engine.plan import Plan
 from prefectlite.engine.progress import Progress
@@ -29,9 +30,6 @@ from prefectlite.language.task import Task
 from prefectlite.records import ResultRecord
 from prefectlite.rules.proposals import Accept, Order, Refuse, Verdict
 from prefectlite.states import Cached, Cancelled, Failed, Mapped, Paused, Pending, State, Success
-
-#: Units begun in one turn of the loop: between turns it serves everybody else, and what was proposed is committed.
-AT_ONCE = 100
 
 _logger = logging.getLogger("prefectlite.FlowRunner")
 
@@ -60,7 +58,7 @@ class FlowRunExecution:
         self._pauses = Pauses(self.flow_run_id, around.orders, around.clock, request.options.prompt)
         self._own_thread: OwnThread | None = None
         self._crew = Crew(self.fail)
-        self._fill_due = False
+        self._pace = Pace(around.orchestrator, self._fill_places)
         self._ended = False
         self._hold = Hold(self.flow_run_id, around, self._awake, self.fail)
         self._progress = Progress(self.units, self._hold.hand_on)
@@ -96,6 +94,7 @@ class FlowRunExecution:
         finally:
             self._ended = True
             self._progress.close()
+            self._pace.close()
             if self._own_thread is not None:
                 self._own_thread.close()
         if self.error is not None:
@@ -198,20 +197,15 @@ class FlowRunExecution:
         self._fill_places()
 
     def _fill_places(self) -> None:
-        begun = 0
+        room = self._pace.room()
         for lane in self._lanes:
-            while (lane.ready or lane.returning) and begun < AT_ONCE and not (self.is_stopping() or self._hold.is_on):
+            while room and (lane.ready or lane.returning) and not (self.is_stopping() or self._hold.is_on):
                 if (unit := lane.take()) is None:
                     break
                 self._crew.begin(unit, self._run_to_end)
-                begun += 1
-        if begun == AT_ONCE and not self._fill_due:
-            self._fill_due = True
-            asyncio.get_running_loop().call_soon(self._fill_more)
-
-    def _fill_more(self) -> None:
-        self._fill_due = False
-        self._fill_places()
+                room -= 1
+        if not room:
+            self._pace.rest()
 
     def _pass_by(self, unit: Unit) -> bool:
         """Whether `unit` needs no place to run in: its end is known, or it only turns into children."""

@@ -64,9 +64,10 @@ class Hold:
                 await self._over.wait()
 
     def close(self) -> None:
-        """Watch no more: the run has ended here."""
+        """Watch no more, and know nothing of the run any more, which has ended here."""
         if self._watching is not None:
             self._watching.cancel()
+        self._awake = self._fail = _nobody_waits
 
     async def _watch(self) -> None:
         try:
@@ -109,3 +110,7 @@ class Hold:
         record = record_state(expired(pause, clock.now()), new_id(), clock.micros())
         # Refused if somebody was faster, who may be the watch over pauses of a server.
         await self._around.orchestrator.propose(FlowRunProposal(self._flow_run_id, record, version))
+
+
+def _nobody_waits(_: object) -> None:
+    """What a hold does whose run has ended: with references to it, only the garbage collector would get rid of both."""

@@ -62,10 +62,11 @@ class Progress:
                 waiter.waiting -= 1
             self._awake([waiter for waiter in unit.waiters if not waiter.waiting])
             unit.waiters = None
-        if unit.parent is not None:
-            unit.parent.unfinished -= 1
-            if not unit.parent.unfinished:
-                self.settle(unit.parent)
+        if (parent := unit.parent) is not None:
+            unit.parent = None  # they know each other: only the garbage collector would get rid of them
+            parent.unfinished -= 1
+            if not parent.unfinished:
+                self.settle(parent)
             return
         for node in unit.node.on_settled:
             self._count_down(node)

@@ -247,10 +247,7 @@ class ThreadPool:
         return False
 
     def _interrupt(self, job: Job, again: float = 0.001) -> None:
-        """Raise Interrupted in the job's thread as soon as it is in the user's code, and again if the code goes on.
-
-        An exception that comes in a `__del__` or in a callback of the garbage collector's is lost.
-        """
+        """Raise Interrupted in the job's thread once it is in the user's code; again if that was lost in a `__del__`."""
         with job.lock:
             if not job.inside:
                 return

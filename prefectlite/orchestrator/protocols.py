@@ -17,6 +17,11 @@ class Orchestrator(Protocol):
     #: Those in this process that wait for a slot of a concurrency limit.
     queue: Queue
 
+    @property
+    def waiting(self) -> int:
+        """How many proposals are not being decided yet."""
+        ...
+
     def propose(self, proposal: Proposal, *, again: bool = False) -> Awaitable[Verdict]:
         """The verdict, once it is committed; `again` if the proposal was made before, and its answer lost.
 
