@@ -180,8 +180,7 @@ class ThreadPool:
             hired = max(min(waiting, room), 0) if self._delivered < self._threads or not self._threads else 0
             self._threads += hired
         self._hire_more(hired)
-        self._delivered = 0
-        self._look_due = False
+        self._delivered, self._look_due = 0, False
         if waiting > hired and room > hired:
             self._look_soon()
 
