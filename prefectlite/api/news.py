@@ -53,6 +53,11 @@ class Wanted(msgspec.Struct, frozen=True):
             return ("flow_run", self.flow_run_id)
         return ALL_RUNS if self.task_runs else ALL_FLOW_RUNS
 
+    @property
+    def is_of_flows(self) -> bool:
+        """Whether it depends on a run's flow."""
+        return self.flow_run_id is None and (self.flow_id is not None or self.flow_group_id is not None)
+
     def sql(self) -> tuple[str, tuple[str, ...]]:
         """A page of the record: $2 is the sequence number after which it begins, $3 the number of rows."""
         whose, joined = "TRUE", ""
@@ -125,29 +130,33 @@ class Sources:
             lagged = False
             while await subscription.arrival():
                 most = await turns.mine()
-                begun = time.thread_time()
                 events = subscription.latest(most)
                 lagged = subscription.take_lagged() or lagged
-                pieces = [(event.seq, event) for event in await self._chosen(events, wanted) if event.seq > seen]
-                turns.took(time.thread_time() - begun)
+                await self._learn(events, wanted)
+                begun = time.perf_counter()
+                pieces = [(event.seq, event) for event in self._chosen(events, wanted) if event.seq > seen]
+                turns.took(time.perf_counter() - begun)
                 if pieces:
                     yield Batch(pieces, row_of, lagged)
                     lagged = False
 
-    async def _chosen(self, events: list[Event], wanted: Wanted | None) -> list[Event]:
+    def _chosen(self, events: list[Event], wanted: Wanted | None) -> list[Event]:
         """Those that are about runs that are wanted."""
-        if wanted is None or wanted.flow_run_id is not None:
-            if wanted is None or wanted.task_runs:
-                return events
-            return [event for event in events if isinstance(event, StateChange) and event.kind == "flow_run"]
-        if wanted.flow_id is None and wanted.flow_group_id is None:
+        if wanted is None:
             return events
-        changes = [event for event in events if isinstance(event, StateChange)]
-        await self._learn({change.flow_run_id for change in changes} - self._flows.keys())
+        if wanted.flow_run_id is not None and not wanted.task_runs:
+            return [event for event in events if isinstance(event, StateChange) and event.kind == "flow_run"]
+        if not wanted.is_of_flows:
+            return events
         place, whose = (0, wanted.flow_id) if wanted.flow_id is not None else (1, wanted.flow_group_id)
+        changes = [event for event in events if isinstance(event, StateChange)]
         return [change for change in changes if self._flows.get(change.flow_run_id, (None, None))[place] == whose]
 
-    async def _learn(self, run_ids: set[str]) -> None:
+    async def _learn(self, events: list[Event], wanted: Wanted | None) -> None:
+        """Know which flows these are about, if that is asked for."""
+        if wanted is None or not wanted.is_of_flows:
+            return
+        run_ids = {event.flow_run_id for event in events if isinstance(event, StateChange)} - self._flows.keys()
         if not run_ids:
             return
         if len(self._flows) > _REMEMBERED:

@@ -40,7 +40,11 @@ class Turns:
         return max(_FEWEST, most)
 
     def took(self, seconds: float, pieces: int = 0) -> None:
-        """Say what was spent of the thread's time (not of the clock's); with `pieces`, all told on sending so many."""
+        """Say what was spent; with `pieces`, all told on sending so many.
+
+        By the clock, not in time of the processor: while the loop sends, other threads take the interpreter, and the loop
+        has to wait for it.
+        """
         self._credit -= seconds
         self._spent += seconds
         if pieces:

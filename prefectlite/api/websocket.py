@@ -220,15 +220,15 @@ class _Connection:
                 except OSError:
                     raise WebSocketDisconnect from None
                 self._check_open()
-                begun = time.thread_time()
+                begun = time.perf_counter()
                 self._outlet.write(texts)
-                self._turns.took(time.thread_time() - begun, len(texts))
+                self._turns.took(time.perf_counter() - begun, len(texts))
                 return
             for number, text in enumerate(texts, 1):
                 self._check_open()
-                begun = time.thread_time()
+                begun = time.perf_counter()
                 await self._websocket.send_text(text.decode())
-                self._turns.took(time.thread_time() - begun, 1)
+                self._turns.took(time.perf_counter() - begun, 1)
                 if not number % _AT_ONCE:
                     await asyncio.sleep(0)
 
