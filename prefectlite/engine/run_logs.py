@@ -26,6 +26,8 @@ from prefectlite.states import State
 MOST_OF_A_LINE, MOST_OF_A_MESSAGE = 64 * 1024, 16 * 1024 * 1024
 #: With what was logged before it, that is one line.
 _MOST_OF_A_TRACEBACK = MOST_OF_A_LINE - 4 * 1024
+#: The format of a formatter that was given none.
+_ONLY_THE_MESSAGE = "%(message)s"
 #: What every record made in a run tells about it, where there is something to tell.
 _OF_THE_RUN = ("flow_name", "flow_run_id", "task_name", "task_slug", "task_run_id")
 _logger = logging.getLogger("prefectlite.TaskRunner")
@@ -77,6 +79,9 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         try:
+            if self._fmt == _ONLY_THE_MESSAGE and not (record.exc_info or record.exc_text or record.stack_info):
+                record.message = message = record.getMessage()  # as nearly always
+                return message
             return super().format(record)
         except Exception:
             told = logging.makeLogRecord({**record.__dict__, "msg": _unformattable(record), "args": None})
