@@ -10,7 +10,7 @@ from typing import Any
 
 from prefectlite.api.caller import Caller
 from prefectlite.errors import Forbidden
-from prefectlite.repository.selection import Aggregate, Group, Nodes, Related, Root, Selection, TaskRunCounts
+from prefectlite.repository.selection import AGGREGATE, Aggregate, Group, Nodes, Related, Root, Selection, TaskRunCounts
 from prefectlite.repository.tables import TABLES
 from prefectlite.roles import ADMINS, EVERYBODY, OPERATORS, VIEWERS, Role
 
@@ -101,7 +101,8 @@ def _in_condition(table: str, where: Any) -> Iterator[str]:
 
 def _on_path(table: str, path: tuple[str, ...]) -> Iterator[str]:
     for name in path:
-        if name not in TABLES[table].relations:
+        relation = TABLES[table].relations.get(name.removesuffix(AGGREGATE))
+        if relation is None:
             return
-        table = TABLES[table].relations[name].table
+        table = relation.table
         yield table

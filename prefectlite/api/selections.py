@@ -20,6 +20,7 @@ from graphql.execution.values import get_argument_values
 from graphql.utilities import value_from_ast_untyped
 
 from prefectlite.repository.selection import (
+    AGGREGATE,
     Aggregate,
     Column,
     Constant,
@@ -40,7 +41,6 @@ from prefectlite.repository.tables import TABLES
 from prefectlite.version import __version__
 
 Nodes = list[FieldNode]
-_AGGREGATE = "_aggregate"
 _BY_KEY = "_by_pk"
 HELLO = "👋"
 API = {
@@ -125,7 +125,7 @@ def root(asked: Asked, nodes: Nodes) -> Root:
         return TaskRunCounts(arguments["flow_run_id"], fields)
     table = _table_of(name)
     assert table is not None
-    if name == table.name + _AGGREGATE:
+    if name == table.name + AGGREGATE:
         return _aggregate(asked, table, nodes, arguments)
     if name == table.name + _BY_KEY:
         return Selection(table.name, _columns(asked, table, nodes), key=arguments["id"])
@@ -133,7 +133,7 @@ def root(asked: Asked, nodes: Nodes) -> Root:
 
 
 def _table_of(field: str) -> Table | None:
-    return TABLES.get(field) or TABLES.get(field.removesuffix(_AGGREGATE)) or TABLES.get(field.removesuffix(_BY_KEY))
+    return TABLES.get(field) or TABLES.get(field.removesuffix(AGGREGATE)) or TABLES.get(field.removesuffix(_BY_KEY))
 
 
 def _selection(
@@ -164,7 +164,7 @@ def _field(asked: Asked, table: Table, nodes: Nodes) -> Field:
     if name in table.relations:
         relation = table.relations[name]
         return Related(name, _selection(asked, TABLES[relation.table], nodes, arguments))
-    name = name.removesuffix(_AGGREGATE)
+    name = name.removesuffix(AGGREGATE)
     return Related(name, _aggregate(asked, TABLES[table.relations[name].table], nodes, arguments))
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from prefectlite.errors import BadRequest
 from prefectlite.repository import computed
-from prefectlite.repository.selection import Selection
+from prefectlite.repository.selection import AGGREGATE, Selection
 from prefectlite.repository.statement import Statement
 from prefectlite.repository.table import Kind, Relation, Table
 from prefectlite.repository.tables import TABLES
@@ -118,13 +118,25 @@ def _ordered(statement: Statement, table: Table, path: Sequence[str], alias: str
     if len(path) == 1:
         kind_of(table, path[0])
         return computed.value(statement.dialect, table, path[0], alias)
-    relation = table.relations.get(path[0])
-    if relation is None or relation.many:
+    name = path[0].removesuffix(AGGREGATE)
+    relation = table.relations.get(name)
+    if relation is None or relation.many != (name != path[0]):
         raise BadRequest(f"order_by: {table.name} cannot be ordered by {path[0]!r}")
     inner = statement.alias()
-    value = _ordered(statement, table_named(relation.table), path[1:], inner)
+    target = table_named(relation.table)
+    value = (_counted if relation.many else _ordered)(statement, target, path[1:], inner)
     tie = joint(statement, table, relation, alias)
     return f"(SELECT {value} FROM {relation.table} AS {inner} WHERE {inner}.{tie.remote} = {tie.local})"
+
+
+def _counted(statement: Statement, table: Table, path: Sequence[str], alias: str) -> str:
+    """What is counted of the rows `alias` that belong together, one value for all of them."""
+    if tuple(path) == ("count",):
+        return "count(*)"
+    if len(path) != 2 or not table.is_summed_up(*path):
+        raise BadRequest(f"order_by: rows of {table.name} have no {'.'.join(path)!r} by which others could be ordered")
+    function, column = path
+    return f"{function}({computed.value(statement.dialect, table, column, alias)})"
 
 
 def _page(statement: Statement, selection: Selection, most: int | None) -> str:

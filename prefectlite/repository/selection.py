@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+#: What the name of a relation, or of a table, ends in where it stands for what is counted of its rows.
+AGGREGATE = "_aggregate"
+
 
 class Column(msgspec.Struct, frozen=True):
     """A column's value."""
@@ -47,7 +50,11 @@ class Nodes(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One term of an order: a column, reached through one-relations, and `asc`, `desc_nulls_last` and so on."""
+    """One term of an order: a column, reached through one-relations, and `asc`, `desc_nulls_last` and so on.
+
+    What is counted of a many-relation may stand for the column: (`logs_aggregate`, `count`), (`logs_aggregate`, `max`,
+    `timestamp`).
+    """
 
     path: tuple[str, ...]
     direction: str

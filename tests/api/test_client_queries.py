@@ -62,6 +62,8 @@ QUERIES = {
     " order_by: { created: desc }, limit: 10) { flow { name } created state name duration: version id } }",
     "tasks": 'query { task(where: { flow: { id: { _eq: "FLOW" } } }, order_by: { name: asc })'
     " { name flow { name } auto_generated type cache_key created trigger tags settings: tenant_id } }",
+    "busy flows": "query { flow(order_by: { flow_runs_aggregate: { count: desc }, name: asc }, limit: 5) { name"
+    " flow_runs(order_by: [{ task_runs_aggregate: { max: { end_time: desc_nulls_last } } }], limit: 3) { name } } }",
     "counts": 'query { a: flow_run_aggregate(where: { state: { _eq: "Success" } }) { aggregate { count } }'
     " b: task_run_aggregate { aggregate { count(columns: [task_id], distinct: true) max { map_index } } } }",
 }
