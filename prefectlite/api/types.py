@@ -1,4 +1,4 @@
-"""The GraphQL types that mirror TABLES: rows, conditions, orders and counts, under Hasura's names."""
+"""The GraphQL types that mirror READABLE: rows, conditions, orders and counts, under Hasura's names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prefectlite.api.scalars import BY_KIND, bigint
 from prefectlite.repository.picking import DIRECTIONS
 from prefectlite.repository.selection import AGGREGATE
 from prefectlite.repository.table import SUMMARIES, Kind, Table
-from prefectlite.repository.tables import TABLES
+from prefectlite.repository.tables import READABLE, TABLES
 from prefectlite.repository.where import OPERATORS
 
 #: The columns that may be null; all others never are. A test holds this against the migrations.
@@ -47,6 +47,7 @@ NULLABLE: dict[str, frozenset[str]] = {
     "automation_firing": frozenset({"flow_run_id", "seq", "message"}),
     "api_token": frozenset({"expires_at", "last_used", "revoked_at"}),
     "audit_log": frozenset({"address"}),
+    "utility_traversal": frozenset({"task_id", "depth"}),
 }
 
 
@@ -194,8 +195,8 @@ def _summary(function: str, scalar: type[graphene.Scalar]) -> type[graphene.Scal
 ORDER_BY = graphene.Enum("order_by", [(name, name) for name in DIRECTIONS])
 COMPARISONS: dict[Kind, Any] = {kind: _comparison_type(scalar, kind) for kind, scalar in BY_KIND.items()}
 BIG_COMPARISON = _comparison_type(bigint, Kind.INT)
-CONDITIONS: dict[str, Any] = {name: _condition_type(table) for name, table in TABLES.items()}
-ORDERS: dict[str, Any] = {name: _order_type(table) for name, table in TABLES.items()}
+CONDITIONS: dict[str, Any] = {name: _condition_type(table) for name, table in READABLE.items()}
+ORDERS: dict[str, Any] = {name: _order_type(table) for name, table in READABLE.items()}
 #: Of the tables that others have many rows of.
 AGGREGATE_ORDERS: dict[str, Any] = {
     name: _aggregate_order_type(TABLES[name])
@@ -205,7 +206,7 @@ AGGREGATE_ORDERS: dict[str, Any] = {
 }
 COLUMNS: dict[str, Any] = {
     name: graphene.Enum(f"{name}_select_column", [(column, column) for column in (*table.columns, *table.computed)])
-    for name, table in TABLES.items()
+    for name, table in READABLE.items()
 }
-AGGREGATES: dict[str, Any] = {name: _aggregate_type(table) for name, table in TABLES.items()}
-ROWS: dict[str, Any] = {name: _row_type(table) for name, table in TABLES.items()}
+AGGREGATES: dict[str, Any] = {name: _aggregate_type(table) for name, table in READABLE.items()}
+ROWS: dict[str, Any] = {name: _row_type(table) for name, table in READABLE.items()}

@@ -274,3 +274,13 @@ _ALL = [
 
 #: Every table that queries can read, by name.
 TABLES: dict[str, Table] = {table.name: table for table in (*_ALL, *ACCESS_TABLES)}
+#: What is reached from tasks along the edges of their flow; the rows are made by `traversal`.
+TRAVERSAL = Table(
+    "utility_traversal",
+    {"task_id": Kind.ID, "depth": Kind.INT},
+    {"task": one("task", "task_id")},
+    key="task_id",
+    computed=_OF_TENANT,
+)
+#: Every kind of rows that queries can read.
+READABLE = {**TABLES, TRAVERSAL.name: TRAVERSAL}

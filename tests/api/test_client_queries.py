@@ -69,6 +69,7 @@ QUERIES = {
 }
 #: Asked for by old agents, and by those who wait for one. There are none here.
 EMPTY = {
+    "downstream": 'query { utility_downstream_tasks(args: { start_task_ids: "{}" }) { task { id task_runs { id } } } }',
     "agents": "query { agent { labels last_queried name id agent_config { settings } } }",
     "hooks": "query { cloud_hook(where: { version_group_id: { _is_null: true } }) { id type } }",
 }
