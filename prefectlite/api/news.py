@@ -140,9 +140,9 @@ class Sources:
             if wanted is None or wanted.task_runs:
                 return events
             return [event for event in events if isinstance(event, StateChange) and event.kind == "flow_run"]
-        if wanted.flow_id is None and wanted.flow_group_id is None:
-            return events
         changes = [event for event in events if isinstance(event, StateChange)]
+        if wanted.flow_id is None and wanted.flow_group_id is None:
+            return list(changes)
         await self._learn({change.flow_run_id for change in changes} - self._flows.keys())
         place, whose = (0, wanted.flow_id) if wanted.flow_id is not None else (1, wanted.flow_group_id)
         return [change for change in changes if self._flows.get(change.flow_run_id, (None, None))[place] == whose]
