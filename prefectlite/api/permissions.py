@@ -21,7 +21,7 @@ TABLE_READERS: dict[str, frozenset[Role]] = {
     "utility_traversal": EVERYBODY,
     **dict.fromkeys(("agent", "agent_config", "key_value"), EVERYBODY),
     **dict.fromkeys(("log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit"), VIEWERS),
-    **dict.fromkeys(("automation", "automation_firing"), VIEWERS),
+    **dict.fromkeys(("automation", "automation_firing", "message"), VIEWERS),
     **dict.fromkeys(("cloud_hook", "hook_delivery"), OPERATORS),  # addresses that are as good as passwords
     **dict.fromkeys(("api_token", "audit_log"), ADMINS),
 }

@@ -43,6 +43,7 @@ NULLABLE: dict[str, frozenset[str]] = {
     "flow_concurrency_limit": frozenset(),
     "cloud_hook": frozenset({"flow_group_id", "name"}),
     "hook_delivery": frozenset({"flow_run_id", "seq", "automation_id", "last_error", "next_attempt"}),
+    "message": frozenset(),
     "automation": frozenset({"flow_group_id", "seconds", "cloud_hook_id", "target_flow_group_id"}),
     "automation_firing": frozenset({"flow_run_id", "seq", "message"}),
     "api_token": frozenset({"expires_at", "last_used", "revoked_at"}),

@@ -34,7 +34,7 @@ OF_ADMINS = {
 OF_ONE_THAT_IS_NOT_THERE = {"get_task_run_info"}
 NOT_OF_AGENTS = {
     "log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit", "cloud_hook", "logs", "secret_names",
-    "automation", "automation_firing", "hook_delivery", "run_counts", "status",
+    "automation", "automation_firing", "hook_delivery", "run_counts", "status", "message",
 }  # fmt: skip
 
 
