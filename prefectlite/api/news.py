@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -140,16 +140,16 @@ class Sources:
                     yield Batch(pieces, row_of, lagged)
                     lagged = False
 
-    def _chosen(self, events: list[Event], wanted: Wanted | None) -> list[Event]:
+    def _chosen(self, events: Sequence[Event], wanted: Wanted | None) -> Sequence[Event]:
         """Those that are about runs that are wanted."""
         if wanted is None:
             return events
-        if wanted.flow_run_id is not None and not wanted.task_runs:
-            return [event for event in events if isinstance(event, StateChange) and event.kind == "flow_run"]
-        if not wanted.is_of_flows:
-            return events
-        place, whose = (0, wanted.flow_id) if wanted.flow_id is not None else (1, wanted.flow_group_id)
         changes = [event for event in events if isinstance(event, StateChange)]
+        if wanted.flow_run_id is not None and not wanted.task_runs:
+            return [change for change in changes if change.kind == "flow_run"]
+        if not wanted.is_of_flows:
+            return changes
+        place, whose = (0, wanted.flow_id) if wanted.flow_id is not None else (1, wanted.flow_group_id)
         return [change for change in changes if self._flows.get(change.flow_run_id, (None, None))[place] == whose]
 
     async def _learn(self, events: list[Event], wanted: Wanted | None) -> None:

@@ -10,38 +10,39 @@ from typing import Any
 
 from prefectlite.api.caller import Caller
 from prefectlite.errors import Forbidden
-from prefectlite.repository.selection import Aggregate, Group, Nodes, Related, Root, Selection, TaskRunCounts
-from prefectlite.repository.tables import TABLES
+from prefectlite.repository.selection import AGGREGATE, Aggregate, Group, Nodes, Related, Root, Selection, TaskRunCounts
+from prefectlite.repository.tables import READABLE
 from prefectlite.roles import ADMINS, EVERYBODY, OPERATORS, VIEWERS, Role
 
 #: Tables, whichever way a query comes to them.
 TABLE_READERS: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("tenant", "project", "flow_group", "flow", "task", "edge"), EVERYBODY),
     **dict.fromkeys(("flow_run", "flow_run_state", "task_run", "task_run_state"), EVERYBODY),
+    "utility_traversal": EVERYBODY,
     **dict.fromkeys(("agent", "agent_config", "key_value"), EVERYBODY),
     **dict.fromkeys(("log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit"), VIEWERS),
-    **dict.fromkeys(("automation", "automation_firing"), VIEWERS),
+    **dict.fromkeys(("automation", "automation_firing", "message"), VIEWERS),
     **dict.fromkeys(("cloud_hook", "hook_delivery"), OPERATORS),  # addresses that are as good as passwords
     **dict.fromkeys(("api_token", "audit_log"), ADMINS),
 }
 #: Fields of Query and Subscription that are no table's.
 FIELD_READERS: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("__schema", "__type", "__typename", "hello", "api", "task_run_counts", "state_changes"), EVERYBODY),
-    **dict.fromkeys(("get_task_run_info", "mapped_children"), EVERYBODY),
+    **dict.fromkeys(("get_task_run_info", "mapped_children", "reference_data"), EVERYBODY),
+    **dict.fromkeys(("utility_downstream_tasks", "utility_upstream_tasks"), EVERYBODY),
     **dict.fromkeys(("logs", "run_counts", "secret_names", "status"), VIEWERS),
 }
 
 
 def readers_of(field: str) -> frozenset[Role]:
     """The roles that may ask for a field of Query or Subscription."""
-    if field in FIELD_READERS:
-        return FIELD_READERS[field]
-    return TABLE_READERS.get(field.removesuffix("_aggregate").removesuffix("_by_pk"), frozenset())
+    name = field.removesuffix(AGGREGATE).removesuffix("_by_pk")
+    return FIELD_READERS.get(name) or TABLE_READERS.get(name, frozenset())
 
 
 def check_declared(fields: Iterable[str]) -> None:
     """Raises LookupError for tables, and fields of Query and Subscription, of which nothing here says who reads them."""
-    if missing := {*(set(TABLES) - set(TABLE_READERS)), *(name for name in fields if not readers_of(name))}:
+    if missing := {*(set(READABLE) - set(TABLE_READERS)), *(name for name in fields if not readers_of(name))}:
         raise LookupError(f"api/permissions.py does not say who reads {', '.join(sorted(missing))}")
 
 
@@ -93,15 +94,16 @@ def _in_condition(table: str, where: Any) -> Iterator[str]:
                 yield from _in_condition(table, item)
         elif name == "_not":
             yield from _in_condition(table, value)
-        elif name in TABLES[table].relations:
-            target = TABLES[table].relations[name].table
+        elif name in READABLE[table].relations:
+            target = READABLE[table].relations[name].table
             yield target
             yield from _in_condition(target, value)
 
 
 def _on_path(table: str, path: tuple[str, ...]) -> Iterator[str]:
     for name in path:
-        if name not in TABLES[table].relations:
+        relation = READABLE[table].relations.get(name.removesuffix(AGGREGATE))
+        if relation is None:
             return
-        table = TABLES[table].relations[name].table
+        table = relation.table
         yield table

@@ -12,16 +12,16 @@ from graphql import GraphQLResolveInfo
 from prefectlite.api.caller import Caller
 from prefectlite.api.context import Context
 from prefectlite.api.permissions import check_tables
-from prefectlite.api.scalars import timestamptz, uuid
-from prefectlite.api.selections import Asked, root
+from prefectlite.api.scalars import JSON, timestamptz, uuid, uuids
+from prefectlite.api.selections import TRAVERSALS, Asked, root
 from prefectlite.api.status import STATUS
 from prefectlite.api.task_run_facts import FIELDS as TASK_RUN_FACTS
-from prefectlite.api.types import ROWS, aggregate_field, from_row, listed, object_type, rows_field
+from prefectlite.api.types import ROWS, aggregate_field, from_row, input_type, listed, object_type, rows_field
 from prefectlite.repository.database import Database
 from prefectlite.repository.logs import fill_index
 from prefectlite.repository.select import compile_query
 from prefectlite.repository.selection import Constant, Root
-from prefectlite.repository.tables import TABLES
+from prefectlite.repository.tables import TABLES, TRAVERSAL
 
 
 async def read_json(database: Database, roots: Mapping[str, Root], caller: Caller) -> bytes:
@@ -57,6 +57,9 @@ _api = object_type(
     "What answers here.",
     from_row,
 )
+_reference_data = object_type(
+    "reference_data", {"state_hierarchy": JSON(), "state_info": JSON()}, "The kinds of states that there are.", from_row
+)
 _task_run_count = object_type(
     "task_run_count",
     {"task_id": uuid(required=True), "state": graphene.String(required=True), "count": graphene.Int(required=True)},
@@ -74,6 +77,7 @@ def _fields() -> dict[str, graphene.Field]:
     fields = {
         "hello": graphene.Field(graphene.String, description="A friendly word, to see whether anybody is there."),
         "api": graphene.Field(_api),
+        "reference_data": graphene.Field(_reference_data),
         "status": STATUS,
         **TASK_RUN_FACTS,
         "task_run_counts": graphene.Field(
@@ -87,6 +91,12 @@ def _fields() -> dict[str, graphene.Field]:
             description="The names of all secrets. Their values are for code that runs here, and for nobody else.",
         ),
     }
+    for name in TRAVERSALS:
+        arguments = {"start_task_ids": uuids(), "depth_limit": graphene.Int()}
+        given = input_type(f"{name}_args", arguments, "Where to begin, and how many steps to go: 50 if it is not said.")
+        args = {"args": graphene.Argument(given, required=True)}
+        fields[name] = rows_field(TRAVERSAL.name, args=args)
+        fields[f"{name}_aggregate"] = aggregate_field(TRAVERSAL.name, args=args)
     for name, table in TABLES.items():
         fields[name] = rows_field(name)
         if table.key == "id":

@@ -10,7 +10,7 @@ import msgspec
 
 from prefectlite.api.wording import Batch
 from prefectlite.live.bus import CAPACITY, Subscription
-from prefectlite.live.events import ALL_FLOW_RUNS
+from prefectlite.live.events import ALL_FLOW_RUNS, Event, FlowRunsDeleted
 from prefectlite.repository.sequence import last_taken
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 INTERVAL = 0.3
 #: So many times as long as a counting takes, there is no other.
 PAUSE = 20
-#: Runs that are deleted are not in the news: after so many seconds it is counted once more.
+#: After so many seconds without news it is counted once more: news may get lost between processes.
 LOOK_AGAIN = 15.0
 _PLACES = {"project": "project_id", "flow_group": "flow_group_id", "flow": "id"}
 
@@ -60,11 +60,14 @@ class Tally:
         self._counts: list[dict[str, Any]] = []
         self._counted_at = self._next = 0.0
 
-    async def after(self, seq: int, *, within: float | None = None) -> tuple[int, list[dict[str, Any]]]:
-        """(sequence number, counts) of a moment when everything up to `seq` was in the record, not older than `within`."""
+    async def after(self, seq: int, since: float | None = None) -> tuple[int, list[dict[str, Any]]]:
+        """(sequence number, counts) of a moment when everything up to `seq` was in the record.
+
+        With `since`, a moment of the loop's time, it is one after that.
+        """
         loop = asyncio.get_running_loop()
         async with self._lock:
-            if self._seq < seq or (within is not None and loop.time() > self._counted_at + within):
+            if self._seq < seq or (since is not None and self._counted_at < since):
                 if (pause := self._next - loop.time()) > 0:
                     await asyncio.sleep(pause)
                 self._counted_at = loop.time()
@@ -100,28 +103,35 @@ class RunCounts:
         try:
             with self._session.bus.subscribe(ALL_FLOW_RUNS) as subscription:
                 seq, counts = await tally.after(await last_taken(self._session.database))
+                first, is_news = counts, after is None or seq > after
                 while True:
-                    if counts != told and (after is None or seq > after):
+                    if counts != told and (is_news or counts != first):
                         told = counts
                         yield Batch([(seq, (seq, counts))], tuple)
-                    latest = await _latest(subscription)
-                    if latest is None:
-                        seq, counts = await tally.after(seq, within=LOOK_AGAIN / 2)
-                    elif latest < 0:
+                    events = await _news(subscription)
+                    if events is not None and not events:
                         return
-                    else:
-                        seq, counts = await tally.after(latest)
+                    was_deleted = events is not None and any(isinstance(event, FlowRunsDeleted) for event in events)
+                    seq, counts = await tally.after(*_needed(seq, events, was_deleted=was_deleted))
+                    is_news = is_news or was_deleted or (after is not None and seq > after)
         finally:
             tally, users = self._tallies.pop(question)
             if users > 1:
                 self._tallies[question] = (tally, users - 1)
 
 
-async def _latest(subscription: Subscription) -> int | None:
-    """The sequence number of the last thing that happened; None if nothing did for a while, -1 when no more will."""
+async def _news(subscription: Subscription) -> list[Event] | None:
+    """What happened; None if nothing did for a while, nothing when no more will."""
     try:
         async with asyncio.timeout(LOOK_AGAIN):
-            events = await subscription.batch(CAPACITY)
+            return await subscription.batch(CAPACITY)
     except TimeoutError:
         return None
-    return events[-1].seq if events else -1
+
+
+def _needed(seq: int, events: list[Event] | None, *, was_deleted: bool) -> tuple[int, float | None]:
+    """What `Tally.after` is to be asked where `seq` was told before."""
+    now = asyncio.get_running_loop().time()
+    if events is None:
+        return seq, now - LOOK_AGAIN / 2
+    return max(seq, *(event.seq for event in events)), now if was_deleted else None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import graphene
-from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode
+from graphql import GraphQLError, IntValueNode, ListValueNode, StringValueNode, ValueNode
 from graphql.utilities import value_from_ast_untyped
 
 from prefectlite.ids import is_id
@@ -42,6 +42,14 @@ def _id(value: Any) -> str:
     if isinstance(value, str) and is_id(value):
         return value.lower()
     raise GraphQLError(f"Could not parse UUID: {value}")
+
+
+def _ids(value: Any) -> list[str]:
+    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):  # as PostgreSQL writes an array
+        value = [one.strip().strip('"') for one in value[1:-1].split(",")] if value[1:-1].strip() else []
+    if not isinstance(value, list):
+        raise GraphQLError(f"Could not parse the list of UUIDs {str(value)[:100]!r}: write it as {{a,b}}")
+    return [_id(one) for one in value]
 
 
 def _moment(value: Any) -> datetime:
@@ -81,6 +89,7 @@ timestamptz = _scalar("timestamptz", _TIME, _moment, StringValueNode)
 DateTime = _scalar("DateTime", _TIME, _moment, StringValueNode)
 interval = _scalar("interval", "a duration as HH:MM:SS", _duration, StringValueNode)
 bigint = _scalar("bigint", "a whole number of 64 bits", _whole, IntValueNode, StringValueNode)
+uuids = _scalar("_uuid", "a list of UUIDs, as text like {a,b}", _ids, StringValueNode, ListValueNode)
 jsonb = _scalar("jsonb", _JSON, lambda value: value)
 JSON = _scalar("JSON", _JSON, lambda value: value)
 

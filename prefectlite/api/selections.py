@@ -19,7 +19,9 @@ from graphql.execution.collect_fields import collect_fields, collect_sub_fields
 from graphql.execution.values import get_argument_values
 from graphql.utilities import value_from_ast_untyped
 
+from prefectlite.api.known_answers import HELLO, OBJECTS
 from prefectlite.repository.selection import (
+    AGGREGATE,
     Aggregate,
     Column,
     Constant,
@@ -36,20 +38,13 @@ from prefectlite.repository.selection import (
 )
 from prefectlite.repository.selection import Nodes as RowNodes
 from prefectlite.repository.table import Table
-from prefectlite.repository.tables import TABLES
-from prefectlite.version import __version__
+from prefectlite.repository.tables import TABLES, TRAVERSAL
+from prefectlite.repository.traversal import Traversal
 
 Nodes = list[FieldNode]
-_AGGREGATE = "_aggregate"
 _BY_KEY = "_by_pk"
-HELLO = "👋"
-API = {
-    "backend": "SERVER",
-    "mode": "normal",
-    "version": __version__,
-    "core_version": __version__,
-    "release_timestamp": None,
-}
+#: The fields that give the tasks that are reached from others, and whether they go downstream.
+TRAVERSALS = {"utility_downstream_tasks": True, "utility_upstream_tasks": False}
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -103,7 +98,8 @@ def raw_variables(operation: OperationDefinitionNode, given: Mapping[str, Any]) 
 
 def is_compiled(field: str) -> bool:
     """Whether the database answers this field of Query, rather than graphql-core (which does introspection)."""
-    return field in ("hello", "api", "task_run_counts", "__typename") or _table_of(field) is not None
+    known = field in OBJECTS or field in ("hello", "task_run_counts", "__typename")
+    return known or _table_of(field) is not None
 
 
 def root(asked: Asked, nodes: Nodes) -> Root:
@@ -114,8 +110,8 @@ def root(asked: Asked, nodes: Nodes) -> Root:
         return _constant("Query")
     if name == "hello":
         return _constant(HELLO)
-    if name == "api":
-        return _constant({key: API.get(f[0].name.value, "api") for key, f in asked.fields("api", nodes).items()})
+    if name in OBJECTS:
+        return _constant({key: OBJECTS[name].get(f[0].name.value, name) for key, f in asked.fields(name, nodes).items()})
     arguments = asked.arguments("Query", node)
     if name == "task_run_counts":
         fields = {
@@ -125,15 +121,17 @@ def root(asked: Asked, nodes: Nodes) -> Root:
         return TaskRunCounts(arguments["flow_run_id"], fields)
     table = _table_of(name)
     assert table is not None
-    if name == table.name + _AGGREGATE:
+    if name.endswith(AGGREGATE):
         return _aggregate(asked, table, nodes, arguments)
-    if name == table.name + _BY_KEY:
+    if name.endswith(_BY_KEY):
         return Selection(table.name, _columns(asked, table, nodes), key=arguments["id"])
     return _selection(asked, table, nodes, arguments)
 
 
 def _table_of(field: str) -> Table | None:
-    return TABLES.get(field) or TABLES.get(field.removesuffix(_AGGREGATE)) or TABLES.get(field.removesuffix(_BY_KEY))
+    if field.removesuffix(AGGREGATE) in TRAVERSALS:
+        return TRAVERSAL
+    return TABLES.get(field) or TABLES.get(field.removesuffix(AGGREGATE)) or TABLES.get(field.removesuffix(_BY_KEY))
 
 
 def _selection(
@@ -147,7 +145,13 @@ def _selection(
         arguments.get("limit"),
         arguments.get("offset"),
         distinct_on=_names(arguments.get("distinct_on")),
+        source=_traversal(nodes[0].name.value, arguments["args"]) if table is TRAVERSAL else None,
     )
+
+
+def _traversal(field: str, given: Mapping[str, Any]) -> Traversal:
+    is_downstream = TRAVERSALS[field.removesuffix(AGGREGATE)]
+    return Traversal(given.get("start_task_ids"), given.get("depth_limit"), is_downstream)
 
 
 def _columns(asked: Asked, table: Table, nodes: Nodes) -> dict[str, Field]:
@@ -164,7 +168,7 @@ def _field(asked: Asked, table: Table, nodes: Nodes) -> Field:
     if name in table.relations:
         relation = table.relations[name]
         return Related(name, _selection(asked, TABLES[relation.table], nodes, arguments))
-    name = name.removesuffix(_AGGREGATE)
+    name = name.removesuffix(AGGREGATE)
     return Related(name, _aggregate(asked, TABLES[table.relations[name].table], nodes, arguments))
 
 

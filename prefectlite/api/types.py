@@ -1,4 +1,4 @@
-"""The GraphQL types that mirror TABLES: rows, conditions, orders and counts, under Hasura's names."""
+"""The GraphQL types that mirror READABLE: rows, conditions, orders and counts, under Hasura's names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from graphql import GraphQLResolveInfo
 
 from prefectlite.api.scalars import BY_KIND, bigint
 from prefectlite.repository.picking import DIRECTIONS
-from prefectlite.repository.table import Kind, Table
-from prefectlite.repository.tables import TABLES
+from prefectlite.repository.selection import AGGREGATE
+from prefectlite.repository.table import SUMMARIES, Kind, Table
+from prefectlite.repository.tables import READABLE, TABLES
 from prefectlite.repository.where import OPERATORS
 
 #: The columns that may be null; all others never are. A test holds this against the migrations.
@@ -42,10 +43,12 @@ NULLABLE: dict[str, frozenset[str]] = {
     "flow_concurrency_limit": frozenset(),
     "cloud_hook": frozenset({"flow_group_id", "name"}),
     "hook_delivery": frozenset({"flow_run_id", "seq", "automation_id", "last_error", "next_attempt"}),
+    "message": frozenset(),
     "automation": frozenset({"flow_group_id", "seconds", "cloud_hook_id", "target_flow_group_id"}),
     "automation_firing": frozenset({"flow_run_id", "seq", "message"}),
     "api_token": frozenset({"expires_at", "last_used", "revoked_at"}),
     "audit_log": frozenset({"address"}),
+    "utility_traversal": frozenset({"task_id", "depth"}),
 }
 
 
@@ -146,7 +149,23 @@ def _order_type(table: Table) -> Any:
     for name, relation in table.relations.items():
         if not relation.many:
             fields[name] = graphene.InputField(lambda target=relation.table: ORDERS[target])
+        else:
+            fields[name + AGGREGATE] = graphene.InputField(lambda target=relation.table: AGGREGATE_ORDERS[target])
     return input_type(f"{table.name}_order_by", fields, "An order; of several keys the first counts first.")
+
+
+def _aggregate_order_type(table: Table) -> Any:
+    fields: dict[str, Any] = {"count": graphene.InputField(ORDER_BY)}
+    for function in SUMMARIES:
+        if columns := _summed_up(table, function):
+            orders = {column: graphene.InputField(ORDER_BY) for column in columns}
+            doc = f"An order by the {function} of columns."
+            fields[function] = graphene.InputField(input_type(f"{table.name}_{function}_order_by", orders, doc))
+    return input_type(f"{table.name}_aggregate_order_by", fields, f"An order by what is counted over rows of {table.name}.")
+
+
+def _summed_up(table: Table, function: str) -> list[str]:
+    return [column for column in (*table.columns, *table.computed) if table.is_summed_up(function, column)]
 
 
 def _aggregate_type(table: Table) -> Any:
@@ -154,9 +173,8 @@ def _aggregate_type(table: Table) -> Any:
         graphene.Int, required=True, columns=graphene.Argument(listed(COLUMNS[table.name])), distinct=graphene.Boolean()
     )
     summaries = {}
-    for function, kinds in SUMMARIES.items():
-        columns = [column for column, kind in table.columns.items() if kind in kinds]
-        if columns:
+    for function in SUMMARIES:
+        if columns := _summed_up(table, function):
             name = f"{table.name}_{function}_fields"
             scalars = {column: _summary(function, scalar_of(table, column))() for column in columns}
             summaries[function] = graphene.Field(object_type(name, scalars, f"The {function} of columns.", from_row))
@@ -175,21 +193,21 @@ def _summary(function: str, scalar: type[graphene.Scalar]) -> type[graphene.Scal
     return special.get(function, scalar)
 
 
-#: The functions that make one value of a column, and the kinds of columns that each can be made of.
-SUMMARIES: dict[str, tuple[Kind, ...]] = {
-    "min": (Kind.INT, Kind.TEXT, Kind.TIME, Kind.DURATION),
-    "max": (Kind.INT, Kind.TEXT, Kind.TIME, Kind.DURATION),
-    "sum": (Kind.INT,),
-    "avg": (Kind.INT,),
-}
 ORDER_BY = graphene.Enum("order_by", [(name, name) for name in DIRECTIONS])
 COMPARISONS: dict[Kind, Any] = {kind: _comparison_type(scalar, kind) for kind, scalar in BY_KIND.items()}
 BIG_COMPARISON = _comparison_type(bigint, Kind.INT)
-CONDITIONS: dict[str, Any] = {name: _condition_type(table) for name, table in TABLES.items()}
-ORDERS: dict[str, Any] = {name: _order_type(table) for name, table in TABLES.items()}
+CONDITIONS: dict[str, Any] = {name: _condition_type(table) for name, table in READABLE.items()}
+ORDERS: dict[str, Any] = {name: _order_type(table) for name, table in READABLE.items()}
+#: Of the tables that others have many rows of.
+AGGREGATE_ORDERS: dict[str, Any] = {
+    name: _aggregate_order_type(TABLES[name])
+    for name in sorted(
+        {relation.table for table in TABLES.values() for relation in table.relations.values() if relation.many}
+    )
+}
 COLUMNS: dict[str, Any] = {
     name: graphene.Enum(f"{name}_select_column", [(column, column) for column in (*table.columns, *table.computed)])
-    for name, table in TABLES.items()
+    for name, table in READABLE.items()
 }
-AGGREGATES: dict[str, Any] = {name: _aggregate_type(table) for name, table in TABLES.items()}
-ROWS: dict[str, Any] = {name: _row_type(table) for name, table in TABLES.items()}
+AGGREGATES: dict[str, Any] = {name: _aggregate_type(table) for name, table in READABLE.items()}
+ROWS: dict[str, Any] = {name: _row_type(table) for name, table in READABLE.items()}

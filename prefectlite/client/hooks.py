@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from prefectlite.client.messages import Messages
 from prefectlite.clock import Clock, from_micros
 from prefectlite.errors import BadRequest, NotFound, SecretUnreadable
 from prefectlite.ids import new_id
@@ -43,8 +44,8 @@ _logger = logging.getLogger("prefectlite.hooks")
 class CloudHooks:
     """Hooks by their ids. What may be secret in them is encrypted, and never shown."""
 
-    def __init__(self, database: Database, clock: Clock, keys: SecretKeys) -> None:
-        self._database, self._clock, self._keys = database, clock, keys
+    def __init__(self, database: Database, clock: Clock, keys: SecretKeys, messages: Messages) -> None:
+        self._database, self._clock, self._keys, self._messages = database, clock, keys, messages
         #: Set when hooks were changed here, or there is more to be delivered than what is in the history, for who delivers.
         self.has_changed = asyncio.Event()
 
@@ -159,7 +160,10 @@ class CloudHooks:
                 return DeliveryRefused("The hook is switched off")
             name = hooks.sealed_as(delivery.cloud_hook_id)
             config = await asyncio.to_thread(self._keys.opened, name, sealed)
-            await courier.deliver(kind, config, notice)
+            if kind == couriers.MESSAGE:
+                await self._messages.add(delivery.id, "CLOUD_HOOK", notice.headline(), {"event": notice.event()})
+            else:
+                await courier.deliver(kind, config, notice)
         except (DeliveryError, SecretUnreadable) as error:
             return error
         except NotFound as error:

@@ -16,6 +16,7 @@ from prefectlite.client.hooks import CloudHooks
 from prefectlite.client.key_values import KeyValues
 from prefectlite.client.limits import Limits
 from prefectlite.client.many_runs import ManyRuns
+from prefectlite.client.messages import Messages
 from prefectlite.client.new_runs import NewRuns
 from prefectlite.client.pauses import Pauses
 from prefectlite.client.schedules import Schedules
@@ -47,7 +48,8 @@ class LocalClient(NewRuns):
         self.key_values = KeyValues(database, clock)
         self.limits = Limits(database, clock, orchestrator.queue)
         self.secrets = Secrets(database, clock, keys)
-        self.hooks, self.automations = CloudHooks(database, clock, keys), Automations(database, clock)
+        self.messages = Messages(database, clock)
+        self.hooks, self.automations = CloudHooks(database, clock, keys, self.messages), Automations(database, clock)
         self.tokens = Tokens(database, clock)
         self.foreign = ForeignRuns(database, orchestrator, clock)
         self.schedules = Schedules(database, orchestrator, clock, self.create_flow_run)

@@ -34,9 +34,15 @@ class SlotNews(msgspec.Struct, frozen=True, gc=False):
     seq: int = 0  # it has no place in the record
 
 
-Event = StateChange | LogLine | SlotNews
-#: ("flow_runs",): states of all flow runs · ("runs",): of all flow runs and task runs · ("flow_run", id): of one flow run
-#: and of its task runs · ("logs", id): its log.
+class FlowRunsDeleted(msgspec.Struct, frozen=True, gc=False):
+    """Flow runs are there no more."""
+
+    seq: int = 0  # it has no place in the record
+
+
+Event = StateChange | LogLine | SlotNews | FlowRunsDeleted
+#: ("flow_runs",): states of all flow runs, and that some were deleted · ("runs",): states of all flow runs and task runs ·
+#: ("flow_run", id): of one flow run and of its task runs · ("logs", id): its log.
 Topic = tuple[str, ...]
 ALL_FLOW_RUNS: Topic = ("flow_runs",)
 ALL_RUNS: Topic = ("runs",)

@@ -9,6 +9,7 @@ class Hint(msgspec.Struct, frozen=True):
     """Commits of another process: the states (or log lines) `first` to `last` concern these flow runs; none named: any.
 
     `slots`: what waits for a slot of a concurrency limit may have got one; `limits`: the limits themselves were changed.
+    `deleted`: flow runs were deleted, which leaves nothing in the record to be read.
     """
 
     first: int
@@ -17,8 +18,11 @@ class Hint(msgspec.Struct, frozen=True):
     logs: bool = False
     slots: bool = False
     limits: bool = False
+    deleted: bool = False
 
 
+#: What is said when flow runs were deleted.
+DELETED = Hint(0, 0, [], deleted=True)
 #: Flow runs that a hint names at the most.
 MOST_IDS = 200
 
@@ -34,7 +38,10 @@ class Message(msgspec.Struct, frozen=True):
 
 def merged(hints: list[Hint], new: Hint) -> list[Hint]:
     """`hints` and one more; commits that follow each other without a gap become one hint."""
-    if hints and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs and not new.limits:
+    if new == DELETED and new in hints:
+        return hints
+    # What has no place in the sequence ends at 0, and nothing follows it.
+    if hints and hints[-1].last and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs:
         before = hints[-1].flow_run_ids
         ids = list(dict.fromkeys([*before, *new.flow_run_ids])) if before else []
         if len(ids) > MOST_IDS:

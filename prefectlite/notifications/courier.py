@@ -12,8 +12,10 @@ from prefectlite.notifications.notice import Notice
 from prefectlite.notifications.post import TIMEOUT, checked_url, post
 from prefectlite.settings import Settings
 
+#: The kind of hooks whose notices become messages in the record: they need nobody to deliver them.
+MESSAGE = "PREFECT_MESSAGE"
 #: The kinds of hooks, each with what its config has to say.
-KINDS = {"WEBHOOK": "url", "SLACK_WEBHOOK": "url", "EMAIL": "to"}
+KINDS = {"WEBHOOK": "url", "SLACK_WEBHOOK": "url", "EMAIL": "to", MESSAGE: None}
 _EVENT_ID = "X-PREFECT-EVENT-ID"
 
 
@@ -26,6 +28,10 @@ class Courier:
     def checked(self, kind: str, config: Any) -> dict[str, Any]:
         """`config`, if a hook of this kind can be used with it. Raises BadRequest."""
         wanted = KINDS[kind]
+        if wanted is None:
+            if config != {}:
+                raise BadRequest(f"config: a hook of type {kind} needs nothing")
+            return {}
         if not isinstance(config, dict) or set(config) != {wanted}:
             raise BadRequest(f"config: a hook of type {kind} needs {wanted}, and nothing else")
         if wanted == "to":
@@ -37,7 +43,7 @@ class Courier:
         if kind == "EMAIL":
             letter = mail.Letter(config["to"], notice.headline(), notice.text(), notice.id)
             await mail.send(letter, smtp_url=self._settings.smtp_url, sender=self._settings.mail_from)
-        elif kind in KINDS:
+        elif KINDS.get(kind) == "url":
             message = notice.slack() if kind == "SLACK_WEBHOOK" else {"event": notice.event()}
             await post(
                 config["url"],
@@ -53,7 +59,7 @@ class Courier:
 
 def shown(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     """What may be shown of a config: not the path of a URL, which often is as good as a password."""
-    if KINDS[kind] == "to":
+    if KINDS[kind] != "url":
         return config
     scheme, _, rest = str(config["url"]).partition("://")
     host, slash, _ = rest.partition("/")

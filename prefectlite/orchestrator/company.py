@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from prefectlite.disk import beside
 from prefectlite.lazily import lazily
 from prefectlite.live.bus import Bus
+from prefectlite.live.events import FlowRunsDeleted
+from prefectlite.live.hints import Hint
 from prefectlite.orchestrator.duty import Duty
 from prefectlite.orchestrator.neighbours import SocketNeighbours
 from prefectlite.orchestrator.owners import FileOwner
@@ -31,12 +34,22 @@ class Company(NamedTuple):
 def company_of(database: Database, bus: Bus) -> Company:
     """Who shares `database`; nothing is open yet."""
     if not isinstance(database, SqliteDatabase):
+        database.announced = partial(_publish, bus)  # type: ignore[attr-defined]
         shared = postgres_neighbours.PostgresNeighbours(database, bus)  # type: ignore[arg-type]
         return Company(shared, shared, Duty(None, shared))
     path = database.path
+    database.announced = partial(_publish, bus)
     if path is None:
         return Company(FileOwner(None), None, Duty(None, None))
     owner = FileOwner(beside(path, ".owners"))
     neighbours = SocketNeighbours(path, owner.id, database, bus)
-    database.announced = neighbours.tell
+    database.announced = partial(_publish, bus, neighbours=neighbours)
     return Company(owner, neighbours, Duty(path, neighbours))
+
+
+def _publish(bus: Bus, hint: Hint, neighbours: SocketNeighbours | None = None) -> None:
+    """Pass on what a transaction of this process has announced; states and lines were published by who wrote them."""
+    if hint.deleted:
+        bus.publish([FlowRunsDeleted()])
+    if neighbours is not None:
+        neighbours.tell(hint)

@@ -9,7 +9,8 @@ import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import new_id
-from prefectlite.repository.database import Database, Transaction
+from prefectlite.repository import limits
+from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.repository.labels import fitting
 from prefectlite.repository.runs import WAITING
 
@@ -81,8 +82,32 @@ async def seen(tx: Transaction, agent_id: str, now: int) -> None:
 async def due_runs(database: Database, runtime: str, before: int, labels: Sequence[str]) -> list[str]:
     """The ids of runs that such an agent may begin, or go on with, until `before`; those due first come first.
 
-    Runs go to agents that have all of their labels; those without labels to agents without.
+    Runs go to agents that have all of their labels; those without labels to agents without. There are no more of them than
+    the concurrency limits on their labels have free slots.
     """
+    free = await limits.free_slots(database)
+    offered: list[str] = []
+    while True:
+        full = [name for name, slots in free.items() if slots <= 0]
+        found = await _due(database, runtime, before, labels, full, offered)
+        left_out = 0
+        for run_id, state, its_labels in found:
+            # What is Running has its slots.
+            limited = [] if state == "Running" else free.keys() & msgspec.json.decode(its_labels)
+            if all(free[name] > 0 for name in limited):
+                offered.append(run_id)
+                free.update({name: free[name] - 1 for name in limited})
+            else:
+                left_out += 1
+        if not left_out:
+            return offered
+        # Others that are due may stand behind those that were left out, whose limits are all full now.
+
+
+async def _due(
+    database: Database, runtime: str, before: int, labels: Sequence[str], full: list[str], offered: list[str]
+) -> list[Row]:
+    """(id, state, labels) of runs as `due_runs` says, besides those that are `offered`; `full` are labels without slots."""
     values: list[Any] = [before, runtime]
 
     def bind(value: Any) -> str:
@@ -90,21 +115,23 @@ async def due_runs(database: Database, runtime: str, before: int, labels: Sequen
         return f"${len(values)}"
 
     fits = fitting(database.dialect, "r.labels", labels, bind)
-    rows = await database.read(
+    if offered:
+        fits += f" AND NOT {database.dialect.among('r.id', bind(database.dialect.listed(offered)))}"
+    has_slot = f"AND NOT {database.dialect.has_keys('r.labels', full, bind, all_of_them=False)}" if full else ""
+    return await database.read(
         f"""
-        SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id
+        SELECT r.id, r.state, r.labels FROM flow_run r JOIN flow f ON f.id = r.flow_id
         WHERE f.runtime = $2 AND f.project_id IS NOT NULL AND {fits} AND (
-            (r.state IN ({WAITING}) AND r.state_start_time <= $1)
+            (r.state IN ({WAITING}) AND r.state_start_time <= $1 {has_slot})
             OR (r.state = 'Running' AND EXISTS (
                 SELECT 1 FROM task_run t
                 WHERE t.flow_run_id = r.id AND t.state IN ({WAITING}) AND t.state_start_time <= $1
             ))
         )
-        ORDER BY r.state_start_time, r.id LIMIT {MOST_RUNS}
+        ORDER BY r.state_start_time, r.id LIMIT {MOST_RUNS - len(offered)}
         """,
         values,
     )
-    return [row[0] for row in rows]
 
 
 async def alive(database: Database, since: int) -> int:

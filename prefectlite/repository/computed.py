@@ -28,6 +28,7 @@ _RENAMED = {
     ("flow_concurrency_limit", "limit"): "slots",
 }
 _CONSTANT = {"tenant_id": TENANT_ID, "settings": "{}", "info": "{}"}
+_OF_FLOW = ("created", "updated")  # an edge never changes: it was made with its flow
 _VERSION = f'"__version__":"{__version__}"'
 _REST = f',"_result":{{"type":"NoResultType",{_VERSION}}},"cached_inputs":{{}},{_VERSION}}}'
 
@@ -43,6 +44,8 @@ def needed(table: Table, column: str) -> tuple[str, ...]:
         return _STATE_OF_HISTORY if "message" in table.columns else _STATE_OF_RUN
     if column == "version_group_id":
         return ("flow_group_id",)
+    if column in _OF_FLOW and table.name == "edge":
+        return ("flow_id",)
     if column == "is_late":
         return ("late_version", "version")
     if column == "used":
@@ -60,6 +63,10 @@ def value(dialect: Dialect, table: Table, column: str, alias: str) -> str:
         return sources[0]
     if column == "version_group_id":
         return f"(SELECT name FROM flow_group WHERE id = {sources[0]})"
+    if column in _OF_FLOW and table.name == "edge":
+        return f"(SELECT created FROM flow WHERE id = {sources[0]})"
+    if column == "is_loaded_from_archive":
+        return "CAST(0 AS integer)"
     if column == "is_late":
         return f"(CASE WHEN {sources[0]} = {sources[1]} THEN 1 ELSE 0 END)"
     if column == "used":

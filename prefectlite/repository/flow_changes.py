@@ -9,6 +9,7 @@ import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.language.foreign import place
+from prefectlite.live.hints import DELETED
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.flows import EDGES, IN_GROUP, forget_scheduled, save_edges, save_tasks
 
@@ -120,6 +121,10 @@ async def set_run(tx: Transaction, table: str, run_id: str, now: int, **columns:
         await tx.execute(f"UPDATE {table} SET {column} = $2, updated = $3 WHERE id = $1", (run_id, text, now))
 
 
+#: Tables that have flow runs below them.
+_WITH_RUNS = frozenset({"project", "flow_group", "flow", "flow_run"})
+
+
 async def delete(tx: Transaction, table: str, row_id: str) -> None:
     """Delete a project, flow group, flow, flow run, agent or agent config, with all that belongs to it. Raises NotFound."""
     await _found(tx, table, row_id)
@@ -128,6 +133,8 @@ async def delete(tx: Transaction, table: str, row_id: str) -> None:
             "DELETE FROM flow_group WHERE id IN (SELECT flow_group_id FROM flow WHERE project_id = $1)", (row_id,)
         )
     await tx.execute(f"DELETE FROM {table} WHERE id = $1", (row_id,))
+    if table in _WITH_RUNS:
+        tx.announce(DELETED)
 
 
 async def _found(tx: Transaction, table: str, row_id: str) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import new_id
+from prefectlite.live.hints import DELETED
 from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.version import __version__
@@ -156,7 +157,9 @@ async def _next_version(tx: Transaction, flow: FlowVersion, current: Row | None,
 
 async def forget_scheduled(tx: Transaction, which: str, value: str) -> None:
     """Delete runs that a schedule made and that have not begun."""
-    await tx.execute(f"DELETE FROM flow_run WHERE {which} AND auto_scheduled = 1 AND state = 'Scheduled'", (value,))
+    sql = f"DELETE FROM flow_run WHERE {which} AND auto_scheduled = 1 AND state = 'Scheduled' RETURNING id"
+    if await tx.fetch(sql, (value,)):
+        tx.announce(DELETED)
 
 
 async def flow_by_id(database: Database, flow_id: str) -> FlowRow:

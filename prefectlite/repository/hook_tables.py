@@ -1,4 +1,4 @@
-"""What can be read of hooks and automations, and of what came of them."""
+"""What can be read of hooks and automations, of what came of them, and of messages."""
 
 from __future__ import annotations
 
@@ -77,5 +77,18 @@ HOOK_TABLES = [
             **_STAMPS,
         },
         {"automation": one("automation", "automation_id"), "flow_run": one("flow_run", "flow_run_id")},
+    ),
+    Table(
+        "message",
+        {
+            "id": Kind.ID,
+            "read": Kind.BOOL,
+            "type": Kind.TEXT,
+            "text": Kind.TEXT,
+            "content": Kind.JSON,
+            **_STAMPS,
+        },
+        {},
+        computed={"tenant_id": Kind.ID},
     ),
 ]

@@ -104,6 +104,13 @@ async def holding_with_labels(tx: Transaction, labels: Collection[str]) -> dict[
     return {run_id: frozenset(msgspec.json.decode(found)) for run_id, found in rows}
 
 
+async def free_slots(database: Database) -> dict[str, int]:
+    """Label -> how many more flow runs with it may begin now, for each label that has a limit."""
+    used = used_labels(database.dialect, "l.name", "l.seconds", "l.id")
+    rows = await database.read(f"SELECT l.name, min(l.slots - {used}) FROM flow_concurrency_limit l GROUP BY l.name")
+    return {name: int(free) for name, free in rows}
+
+
 async def starts(tx: Transaction, limit: Limit, since: int) -> list[int]:
     """When things began that the limit counts, later than `since`; no more than it has slots, the newest first."""
     sql = "SELECT started FROM limited_start WHERE limit_id = $1 AND started > $2 ORDER BY started DESC LIMIT $3"

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from prefectlite.errors import BadRequest
+from prefectlite.live.hints import DELETED
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.logs import fill_index
 from prefectlite.repository.picking import conditions
@@ -68,7 +69,10 @@ async def delete_unless_executed(tx: Transaction, ids: Sequence[str]) -> set[str
     """Delete those of these runs that nobody executes, with all that belongs to them; which they were."""
     among = tx.dialect.among("r.id", "$1")
     sql = f"DELETE FROM flow_run AS r WHERE {among} AND NOT {_EXECUTING} RETURNING id"
-    return {row[0] for row in await tx.fetch(sql, (tx.dialect.listed(ids),))}
+    deleted = {row[0] for row in await tx.fetch(sql, (tx.dialect.listed(ids),))}
+    if deleted:
+        tx.announce(DELETED)
+    return deleted
 
 
 async def unfinished_task_runs(database: Database, flow_run_ids: Sequence[str]) -> list[tuple[str, str, str, int]]:

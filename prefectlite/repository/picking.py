@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from prefectlite.errors import BadRequest
-from prefectlite.repository import computed
-from prefectlite.repository.selection import Selection
+from prefectlite.repository import computed, traversal
+from prefectlite.repository.selection import AGGREGATE, Selection
 from prefectlite.repository.statement import Statement
 from prefectlite.repository.table import Kind, Relation, Table
-from prefectlite.repository.tables import TABLES
+from prefectlite.repository.tables import READABLE
 from prefectlite.repository.where import condition, key_condition
 
 MAX_ORDER = 20
@@ -41,8 +41,8 @@ def joint(statement: Statement, table: Table, relation: Relation, alias: str) ->
 
 def table_named(name: str) -> Table:
     """The table of this name. Raises BadRequest if there is none."""
-    if name in TABLES:
-        return TABLES[name]
+    if name in READABLE:
+        return READABLE[name]
     raise BadRequest(f"There is no table {name!r}")
 
 
@@ -63,13 +63,19 @@ def picked(
 ) -> str:
     """The statement that gives `columns` of the rows, which it calls `alias`, in their order; at most `most` of them."""
     table = table_named(selection.table)
+    rows = source(statement, selection, alias)
     shown = ", ".join(f"{alias}.{name}" for name in columns) or "1"
     where = _distinct(statement, table, selection, tie, alias) if selection.distinct_on else None
     where = where or conditions(statement, table, selection, tie, alias)
     return (
-        f"SELECT {shown} FROM {table.name} AS {alias}{where}"
-        f"{_order(statement, table, selection, alias)}{_page(statement, selection, most)}"
+        f"SELECT {shown} FROM {rows}{where}{_order(statement, table, selection, alias)}{_page(statement, selection, most)}"
     )
+
+
+def source(statement: Statement, selection: Selection, alias: str) -> str:
+    """Where the rows come from, which are called `alias` there."""
+    rows = selection.table if selection.source is None else f"({traversal.rows(statement, selection.source)})"
+    return f"{rows} AS {alias}"
 
 
 def conditions(statement: Statement, table: Table, selection: Selection, tie: Joint | None, alias: str) -> str:
@@ -92,7 +98,7 @@ def _distinct(statement: Statement, table: Table, selection: Selection, tie: Joi
     equals = ", ".join(computed.value(statement.dialect, table, name, inner) for name in selection.distinct_on)
     order = _order(statement, table, selection, inner) or f" ORDER BY {inner}.{table.key}"
     places = f"SELECT {inner}.{table.key}, row_number() OVER (PARTITION BY {equals}{order}) AS place"
-    rows = f"{places} FROM {table.name} AS {inner}{conditions(statement, table, selection, tie, inner)}"
+    rows = f"{places} FROM {source(statement, selection, inner)}{conditions(statement, table, selection, tie, inner)}"
     return f" WHERE {alias}.{table.key} IN (SELECT {table.key} FROM ({rows}) AS {numbered} WHERE place = 1)"
 
 
@@ -118,13 +124,25 @@ def _ordered(statement: Statement, table: Table, path: Sequence[str], alias: str
     if len(path) == 1:
         kind_of(table, path[0])
         return computed.value(statement.dialect, table, path[0], alias)
-    relation = table.relations.get(path[0])
-    if relation is None or relation.many:
+    name = path[0].removesuffix(AGGREGATE)
+    relation = table.relations.get(name)
+    if relation is None or relation.many != (name != path[0]):
         raise BadRequest(f"order_by: {table.name} cannot be ordered by {path[0]!r}")
     inner = statement.alias()
-    value = _ordered(statement, table_named(relation.table), path[1:], inner)
+    target = table_named(relation.table)
+    value = (_counted if relation.many else _ordered)(statement, target, path[1:], inner)
     tie = joint(statement, table, relation, alias)
     return f"(SELECT {value} FROM {relation.table} AS {inner} WHERE {inner}.{tie.remote} = {tie.local})"
+
+
+def _counted(statement: Statement, table: Table, path: Sequence[str], alias: str) -> str:
+    """What is counted of the rows `alias` that belong together, one value for all of them."""
+    if tuple(path) == ("count",):
+        return "count(*)"
+    if len(path) != 2 or not table.is_summed_up(*path):
+        raise BadRequest(f"order_by: rows of {table.name} have no {'.'.join(path)!r} by which others could be ordered")
+    function, column = path
+    return f"{function}({computed.value(statement.dialect, table, column, alias)})"
 
 
 def _page(statement: Statement, selection: Selection, most: int | None) -> str:

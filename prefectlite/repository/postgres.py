@@ -60,6 +60,8 @@ class PostgresDatabase:
         self.place = place
         #: Who signs the notices of this process.
         self.sender = new_id()[-12:]
+        #: What hears, in this process, what its transactions announce.
+        self.announced: Callable[[Hint], None] | None = None
         self._url = url
         self._closed = False
         self._statements = Statements()
@@ -192,6 +194,9 @@ class PostgresDatabase:
         except BaseException:
             await _roll_back(connection)
             raise
+        if self.announced is not None:
+            for hint in transaction.hints:
+                self.announced(hint)
         return result
 
     def _notice(self, hint: Hint) -> str:
@@ -203,7 +208,7 @@ def notice(message: Message) -> str:
     """What is said on the channel; it holds no quotes but double ones."""
     text = msgspec.json.encode(message).decode()
     if len(text) > _LONGEST_NOTICE:
-        hints = [Hint(hint.first, hint.last, [], hint.logs) for hint in message.hints]  # of whatever runs
+        hints = [msgspec.structs.replace(hint, flow_run_ids=[]) for hint in message.hints]  # of whatever runs
         text = msgspec.json.encode(Message(message.sender, hints)).decode()
     return text.replace("'", "''")
 

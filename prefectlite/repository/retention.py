@@ -10,6 +10,7 @@ import msgspec
 
 from prefectlite.clock import to_micros
 from prefectlite.errors import BadRequest, NotFound
+from prefectlite.live.hints import DELETED
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.states import FINISHED
 
@@ -106,6 +107,7 @@ async def delete_some(tx: Transaction, run: OldRun, kept: Sequence[str] = ()) ->
         return True
     if not kept:
         await tx.execute("DELETE FROM flow_run WHERE id = $1", (run.id,))  # and with it its history
+        tx.announce(DELETED)
     return False
 
 

@@ -14,7 +14,7 @@ import msgspec
 from prefectlite.errors import BadRequest
 from prefectlite.repository import computed
 from prefectlite.repository.dialect import SQLITE, Dialect
-from prefectlite.repository.picking import Joint, conditions, joint, kind_of, picked, table_named
+from prefectlite.repository.picking import Joint, conditions, joint, kind_of, picked, source, table_named
 from prefectlite.repository.selection import (
     Aggregate,
     Column,
@@ -87,9 +87,9 @@ def _aggregate(statement: Statement, aggregate: Aggregate, tie: Joint | None) ->
         picked(Statement(statement.dialect, statement.max_rows), rows, tie, (), alias)  # which says what is wrong with them
         return text
     if rows.distinct_on or rows.limit is not None or rows.offset is not None:
-        source = f"({picked(statement, rows, tie, table.columns, alias)}) AS {alias}"
-        return f"(SELECT {text} FROM {source})"
-    return f"(SELECT {text} FROM {table.name} AS {alias}{conditions(statement, table, rows, tie, alias)})"
+        page = f"({picked(statement, rows, tie, _stored(table), alias)}) AS {alias}"
+        return f"(SELECT {text} FROM {page})"
+    return f"(SELECT {text} FROM {source(statement, rows, alias)}{conditions(statement, table, rows, tie, alias)})"
 
 
 def _task_run_counts(statement: Statement, counts: TaskRunCounts) -> str:
@@ -198,6 +198,12 @@ def _object(members: Sequence[tuple[str, str | Constant]]) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _stored(table: Table) -> list[str]:
+    """All columns that something can be counted of, or be made of that can."""
+    names = (*table.columns, *table.computed)
+    return list(dict.fromkeys(stored for name in names for stored in computed.needed(table, name)))
 
 
 def _needed(table: Table, fields: Mapping[str, Field]) -> list[str]:

@@ -7,6 +7,11 @@ from typing import Any
 
 import msgspec
 
+from prefectlite.repository.traversal import Traversal
+
+#: What the name of a relation, or of a table, ends in where it stands for what is counted of its rows.
+AGGREGATE = "_aggregate"
+
 
 class Column(msgspec.Struct, frozen=True):
     """A column's value."""
@@ -47,7 +52,11 @@ class Nodes(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One term of an order: a column, reached through one-relations, and `asc`, `desc_nulls_last` and so on."""
+    """One term of an order: a column, reached through one-relations, and `asc`, `desc_nulls_last` and so on.
+
+    What is counted of a many-relation may stand for the column: (`logs_aggregate`, `count`), (`logs_aggregate`, `max`,
+    `timestamp`).
+    """
 
     path: tuple[str, ...]
     direction: str
@@ -57,7 +66,8 @@ class Selection(msgspec.Struct, frozen=True):
     """Rows of a table: what to show of each (by response key), and which, in what order.
 
     With `distinct_on`, of rows that are equal in these columns only the first in order counts. With `key` it is the one
-    row of that key, and the answer an object or null instead of a list.
+    row of that key, and the answer an object or null instead of a list. Rows of `utility_traversal`, which are in no table
+    of the database, are made by `source`.
     """
 
     table: str
@@ -68,6 +78,7 @@ class Selection(msgspec.Struct, frozen=True):
     offset: int | None = None
     key: str | None = None
     distinct_on: Sequence[str] = ()
+    source: Traversal | None = None
 
 
 class Aggregate(msgspec.Struct, frozen=True):

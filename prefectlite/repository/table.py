@@ -20,6 +20,15 @@ class Kind(Enum):
     JSON = "json"
 
 
+#: The functions that make one value of a column, and the kinds of columns that each can be made of.
+SUMMARIES: dict[str, tuple[Kind, ...]] = {
+    "min": (Kind.INT, Kind.TEXT, Kind.PROSE, Kind.TIME, Kind.DURATION),
+    "max": (Kind.INT, Kind.TEXT, Kind.PROSE, Kind.TIME, Kind.DURATION),
+    "sum": (Kind.INT,),
+    "avg": (Kind.INT,),
+}
+
+
 class Relation(msgspec.Struct, frozen=True):
     """Rows of `table` whose column `remote` equals this table's column `local`."""
 
@@ -37,6 +46,10 @@ class Table(msgspec.Struct, frozen=True):
     relations: dict[str, Relation]
     key: str = "id"
     computed: dict[str, Kind] = {}
+
+    def is_summed_up(self, function: str, column: str) -> bool:
+        """Whether `function` makes one value of that column of many rows."""
+        return self.kind(column) in SUMMARIES.get(function, ())
 
     def kind(self, column: str) -> Kind | None:
         """What a column holds, be it stored or computed; None if there is no such column."""

@@ -155,6 +155,7 @@ _ALL = [
             "upstream_task": one("task", "upstream_task_id"),
             "downstream_task": one("task", "downstream_task_id"),
         },
+        computed={**_STAMPS, **_OF_TENANT},
     ),
     Table(
         "flow_run",
@@ -237,7 +238,7 @@ _ALL = [
         },
         {"flow_run": one("flow_run", "flow_run_id"), "task_run": one("task_run", "task_run_id")},
         key="seq",
-        computed={"info": Kind.JSON, **_STAMPS, **_OF_TENANT},
+        computed={"info": Kind.JSON, "is_loaded_from_archive": Kind.BOOL, **_STAMPS, **_OF_TENANT},
     ),
     Table(
         "task_run_artifact",
@@ -274,3 +275,13 @@ _ALL = [
 
 #: Every table that queries can read, by name.
 TABLES: dict[str, Table] = {table.name: table for table in (*_ALL, *ACCESS_TABLES)}
+#: What is reached from tasks along the edges of their flow; the rows are made by `traversal`.
+TRAVERSAL = Table(
+    "utility_traversal",
+    {"task_id": Kind.ID, "depth": Kind.INT},
+    {"task": one("task", "task_id")},
+    key="task_id",
+    computed=_OF_TENANT,
+)
+#: Every kind of rows that queries can read.
+READABLE = {**TABLES, TRAVERSAL.name: TRAVERSAL}

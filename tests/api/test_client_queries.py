@@ -60,13 +60,33 @@ QUERIES = {
     " flows_aggregate(distinct_on: name) { aggregate { count } nodes { name } } } }",
     "runs": "query { flow_run(where: { flow: { name: { _eq: null }, project: { name: { _in: null } } } },"
     " order_by: { created: desc }, limit: 10) { flow { name } created state name duration: version id } }",
+    "logs between": 'query { flow_run(where: { id: { _eq: "RUN" } }) { state updated logs(order_by: { timestamp: asc },'
+    ' where: { _and: [{ timestamp: { _lte: "LATER" } }, { timestamp: { _gt: "EARLIER" } }] })'
+    " { timestamp message level } } }",
+    "last runs": "query { flow(where: { flow_group: { id: { _is_null: false } }, project_id: { _neq: null } },"
+    " order_by: [{ project: { name: asc } }, { name: asc }], distinct_on: flow_group_id) { id: flow_group_id"
+    " flow_runs(distinct_on: flow_id, order_by: { flow_id: asc, scheduled_start_time: desc_nulls_last }, limit: null)"
+    " { id state task_runs_aggregate(distinct_on: [state]) { aggregate { count(columns: state, distinct: true) }"
+    " nodes { state } } } } }",
     "tasks": 'query { task(where: { flow: { id: { _eq: "FLOW" } } }, order_by: { name: asc })'
     " { name flow { name } auto_generated type cache_key created trigger tags settings: tenant_id } }",
+    "busy flows": "query { flow(order_by: { flow_runs_aggregate: { count: desc }, name: asc }, limit: 5) { name"
+    " flow_runs(order_by: [{ task_runs_aggregate: { max: { end_time: desc_nulls_last } } }], limit: 3) { name } } }",
     "counts": 'query { a: flow_run_aggregate(where: { state: { _eq: "Success" } }) { aggregate { count } }'
     " b: task_run_aggregate { aggregate { count(columns: [task_id], distinct: true) max { map_index } } } }",
 }
 #: Asked for by old agents, and by those who wait for one. There are none here.
 EMPTY = {
+    "offered": 'query { flow_run(where: { id: { _in: ["RUN"] }, _or: [{ state: { _eq: "Scheduled" } },'
+    ' { state: { _eq: "Running" }, task_runs: { state_start_time: { _lte: "LATER" } } }] }) { id version state'
+    " serialized_state parameters scheduled_start_time run_config name flow { id name environment storage version"
+    ' core_version } task_runs(where: { state_start_time: { _lte: "LATER" } }) { id version task_id serialized_state } } }',
+    "cached by key": 'query { task_run(where: { state: { _eq: "Cached" }, state_timestamp: { _gte: "EARLIER" },'
+    ' cache_key: { _eq: "key" } }, order_by: { state_timestamp: desc }, limit: 100) { serialized_state } }',
+    "waiting": "query { task_run(where: { state_start_time: { _is_null: false },"
+    ' flow_run: { state: { _eq: "Running" } } }) { id } }',
+    "unread": "query { message(where: { read: { _eq: false } }, order_by: { created: desc }) { id text } }",
+    "downstream": 'query { utility_downstream_tasks(args: { start_task_ids: "{}" }) { task { id task_runs { id } } } }',
     "agents": "query { agent { labels last_queried name id agent_config { settings } } }",
     "hooks": "query { cloud_hook(where: { version_group_id: { _is_null: true } }) { id type } }",
 }

@@ -9,11 +9,13 @@ import pytest
 import pytest_asyncio
 
 from prefectlite import Flow, Runtime, task
+from prefectlite.repository.agents import MOST_RUNS
 from tests.api.conftest import Ask
 from tests.api.prefect_client import PrefectClient
-from tests.api.test_prefect_clients import row, running
+from tests.api.test_prefect_clients import agent, queue, row, running
 
 pytestmark = pytest.mark.asyncio
+LABELS = ("own", "big", "free")
 NOBODY = "00000000-0000-7000-8000-000000000000"
 SET = "mutation ($input: update_task_tag_limit_input!) { update_task_tag_limit(input: $input) { id } }"
 SET_LABEL = "mutation ($input: update_flow_concurrency_limit_input!) { update_flow_concurrency_limit(input: $input) { id } }"
@@ -123,3 +125,54 @@ async def test_a_flow_run_of_a_prefect_client_is_queued(client: PrefectClient, r
     assert found["flow_concurrency_limit"] == [{"used": 1}]
     await status(client, "flow_run", first, "Success")
     assert (await status(client, "flow_run", second, "Running"))["status"] == "SUCCESS"
+
+
+async def test_an_agent_of_prefect_is_offered_what_has_a_slot(
+    client: PrefectClient, http: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    flow_id = await client.registered()
+    own = [await client.run_of(flow_id, labels=["own"]) for _ in range(3)]
+    both = await client.run_of(flow_id, labels=["big", "own"])
+    big = await client.run_of(flow_id, labels=["big"])
+    free = await client.run_of(flow_id, labels=["free"])
+    somebody = await agent(client, http, *LABELS)
+    assert await queue(somebody, *LABELS) == [*own, both, big, free]
+    await runtime.session.client.limits.set("label", "own", 2)
+    await runtime.session.client.limits.set("label", "big", 1)
+    assert await queue(somebody, *LABELS) == [*own[:2], big, free], "no more at once than there are slots"
+    assert (await status(client, "flow_run", own[0], "Submitted"))["status"] == "SUCCESS"
+    assert await queue(somebody, *LABELS) == [own[1], big, free]
+    assert (await status(client, "flow_run", own[1], "Submitted"))["status"] == "SUCCESS"
+    assert await queue(somebody, *LABELS) == [big, free]
+    assert (await status(client, "flow_run", own[2], "Submitted"))["status"] == "QUEUED"
+    assert await queue(somebody, *LABELS) == [big, free], "nor what waits for a slot"
+    await status(client, "flow_run", own[0], "Running")
+    await status(client, "flow_run", own[0], "Success")
+    assert set(await queue(somebody, *LABELS)) == {both, free}, "the next is longer due than those that need one slot only"
+    await runtime.session.client.limits.set("label", "own", 0)
+    await runtime.session.client.limits.set("label", "big", 0)
+    assert await queue(somebody, *LABELS) == [free]
+
+
+async def test_what_runs_and_has_tasks_to_retry_keeps_its_slot(
+    client: PrefectClient, http: httpx.AsyncClient, runtime: Runtime
+) -> None:
+    run_id, tasks = await running(client)
+    await client.set_state("task_run", tasks["twice-1"], "Running")
+    await client.set_state("task_run", tasks["twice-1"], "Retrying", start_time="2024-01-01T00:00:00+00:00", run_count=2)
+    somebody = await agent(client, http, "own")
+    assert await queue(somebody, "own") == [run_id]
+    await runtime.session.client.limits.set("label", "own", 1)
+    assert await queue(somebody, "own") == [run_id]
+
+
+async def test_what_waits_for_slots_hides_nobody(client: PrefectClient, http: httpx.AsyncClient, runtime: Runtime) -> None:
+    flow_id = await client.registered()
+    waiting = [await client.run_of(flow_id, labels=["own"]) for _ in range(MOST_RUNS + 5)]
+    free = [await client.run_of(flow_id, labels=["free"]) for _ in range(MOST_RUNS + 5)]
+    somebody = await agent(client, http, *LABELS)
+    await runtime.session.client.limits.set("label", "own", 1)
+    assert await queue(somebody, *LABELS) == [waiting[0], *free[: MOST_RUNS - 1]]
+    await runtime.session.client.limits.set("label", "own", 9, 60)
+    await runtime.session.client.limits.set("label", "own", 3, 0)
+    assert await queue(somebody, *LABELS) == [*waiting[:3], *free[: MOST_RUNS - 3]], "the lesser of two limits"

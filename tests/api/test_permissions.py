@@ -34,7 +34,7 @@ OF_ADMINS = {
 OF_ONE_THAT_IS_NOT_THERE = {"get_task_run_info"}
 NOT_OF_AGENTS = {
     "log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit", "cloud_hook", "logs", "secret_names",
-    "automation", "automation_firing", "hook_delivery", "run_counts", "status",
+    "automation", "automation_firing", "hook_delivery", "run_counts", "status", "message",
 }  # fmt: skip
 
 
@@ -143,6 +143,10 @@ async def test_viewers_change_nothing(runtime: Runtime) -> None:
         (Role.VIEWER, '{ flow_group(where: {cloud_hooks: {type: {_like: "a%"}}}) { id } }'),
         (Role.VIEWER, '{ flow(where: {_or: [{_not: {flow_group: {cloud_hooks: {type: {_eq: "a"}}}}}]}) { id } }'),
         (Role.VIEWER, '{ flow_group_aggregate(where: {cloud_hooks: {type: {_eq: "a"}}}) { aggregate { count } } }'),
+        (Role.VIEWER, "{ flow_group(order_by: {cloud_hooks_aggregate: {max: {name: asc}}}) { id } }"),
+        (Role.VIEWER, "{ flow { tasks(order_by: {flow: {flow_group: {cloud_hooks_aggregate: {count: asc}}}}) { id } } }"),
+        (Role.AGENT, "{ flow_run(order_by: [{name: asc}, {logs_aggregate: {max: {message: desc}}}]) { id } }"),
+        (Role.AGENT, "{ flow_run_aggregate(order_by: {logs_aggregate: {count: asc}}, limit: 1) { nodes { id } } }"),
         (Role.AGENT, "{ flow_run { logs { message } } }"),
         (Role.AGENT, "{ flow_run { task_runs { logs(limit: 1) { message } } } }"),
         (Role.AGENT, "{ flow_run { task_runs_aggregate { nodes { logs { message } } } } }"),
@@ -162,6 +166,9 @@ async def test_nor_do_variables(runtime: Runtime) -> None:
     text = "query ($w: flow_group_bool_exp) { flow_group(where: $w) { id } }"
     assert await codes(runtime, Role.VIEWER, text, w={"cloud_hooks": {"type": {"_eq": "a"}}}) == ["FORBIDDEN"]
     assert await codes(runtime, Role.VIEWER, text, w={"name": {"_eq": "a"}}) == []
+    text = "query ($o: [flow_group_order_by!]) { flow_group(order_by: $o) { id } }"
+    assert await codes(runtime, Role.VIEWER, text, o={"cloud_hooks_aggregate": {"count": "asc"}}) == ["FORBIDDEN"]
+    assert await codes(runtime, Role.VIEWER, text, o={"flows_aggregate": {"count": "asc"}}) == []
 
 
 @pytest.mark.asyncio

@@ -342,6 +342,18 @@ async def test_logs_keep_their_order_and_those_of_nobody_are_left_out(client: Pr
     ]
 
 
+async def test_three_megabytes_of_log_lines_come_at_once(client: PrefectClient) -> None:
+    run_id, _ = await running(client)
+    lines = [
+        {"flow_run_id": run_id, "message": f'"{n}"' + "x" * 3_000, "level": "INFO", "name": "prefect", "info": {"n": n}}
+        for n in range(1_000)
+    ]
+    assert await client.do("write_run_logs", logs=lines) == {"success": True}
+    found = await client.ask("query { log_aggregate { aggregate { count min { message } max { level } } } }")
+    aggregate = found["log_aggregate"]["aggregate"]
+    assert aggregate == {"count": 1_000, "min": {"message": lines[0]["message"]}, "max": {"level": "INFO"}}
+
+
 async def test_artifacts(client: PrefectClient) -> None:
     _, tasks = await running(client)
     given = {"task_run_id": tasks["numbers-1"], "kind": "markdown", "data": {"markdown": "# hi"}}

@@ -158,6 +158,7 @@ async def test_aliases_with_other_arguments_are_other_values(runs: list[str], as
 
 
 NAMES_BY_FLOW = ["a0", "a2", "a4", "b1", "b3", "b5"]
+LAST_FIRST = ["b5", "b3", "b1", "a4", "a2", "a0"]
 
 
 @pytest.mark.asyncio
@@ -175,6 +176,13 @@ NAMES_BY_FLOW = ["a0", "a2", "a4", "b1", "b3", "b5"]
         ("{flow: {name: $one}, name: $two}", {"one": "desc", "two": "asc"}, ["b1", "b3", "b5", "a0", "a2", "a4"]),
         ("{flow: {name: $one}, name: $two}", {"two": "desc"}, ["b5", "b3", "b1", "a4", "a2", "a0"]),
         ("[{name: $one}, null_free]", None, None),
+        ("{flow: {flow_runs_aggregate: {max: {name: desc}}}, name: asc}", {}, ["b1", "b3", "b5", "a0", "a2", "a4"]),
+        ("[{states_aggregate: {count: desc}}, {name: asc}]", {}, NAMES_BY_FLOW),
+        ("$order", {"order": {"flow": {"flow_runs_aggregate": {"min": {"name": "desc"}}}, "name": "desc"}}, LAST_FIRST),
+        ("{states_aggregate: {max: {version: $one}, count: null}, name: $two}", {"two": "asc"}, NAMES_BY_FLOW),
+        ("{states_aggregate: {max: {serialized_state: asc}}}", None, None),
+        ("{states_aggregate: {sum: {state: asc}}}", None, None),
+        ("{flow_aggregate: {count: asc}}", None, None),
     ],
 )
 async def test_the_order_of_keys_is_the_senders(

@@ -18,6 +18,7 @@ from prefectlite.clock import to_micros
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.records import StateRecord
+from prefectlite.repository.flows import forget_scheduled
 from prefectlite.repository.sequence import last_taken
 from tests.api.conftest import talking
 from tests.api.sockets import dial, initialise, receive, send, until
@@ -303,6 +304,44 @@ async def test_runs_that_are_deleted_are_missed_in_the_end(
         assert counted(await anext(counts)) == {"Success": 1}
         await runtime.session.database.write(lambda tx: tx.execute("DELETE FROM flow_run"))
         assert counted(await anext(counts)) == {}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("by", ["delete_flow_run", "delete_flow", "delete_flow_group", "delete_flow_runs", "schedule"])
+async def test_runs_that_are_deleted_are_missed_at_once(
+    runtime: Runtime, flows: tuple[Flow, Flow], monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(run_counts, "LOOK_AGAIN", 1_000.0)
+    client, database = runtime.session.client, runtime.session.database
+    await flows[0].run()
+    [(run_id, flow_id, group_id)] = await database.read(
+        "SELECT r.id, r.flow_id, f.flow_group_id FROM flow_run r JOIN flow f ON f.id = r.flow_id"
+    )
+    if by == "schedule":
+        await database.write(lambda tx: tx.execute("UPDATE flow_run SET auto_scheduled = 1, state = 'Scheduled'"))
+
+    async def delete() -> None:
+        if by == "delete_flow_runs":
+            await client.many.delete({"id": {"_eq": run_id}})
+        elif by == "schedule":
+            await database.write(lambda tx: forget_scheduled(tx, "flow_id = $1", flow_id))
+        else:
+            table = by.removeprefix("delete_")
+            await client.flows.delete(table, {"flow_run": run_id, "flow": flow_id, "flow_group": group_id}[table])
+
+    seq, listeners = await last_taken(database), runtime.session.bus.listeners(ALL_FLOW_RUNS)
+    changes = source(runtime, "state_changes", after=seq)
+    async with asyncio.timeout(10), aclosing(changes), aclosing(source(runtime, "run_counts")) as counts:
+        changed = asyncio.ensure_future(anext(changes))
+        async with aclosing(source(runtime, "run_counts", after=seq)) as later:
+            later_counts = asyncio.ensure_future(anext(later))
+            assert sum(counted(await anext(counts)).values()) == 1
+            await until(lambda: runtime.session.bus.listeners(ALL_FLOW_RUNS) >= listeners + 3)
+            await delete()
+            assert counted(await anext(counts)) == {}
+            assert counted(await later_counts) == {}
+        await flows[1].run(number=1)
+        assert (await changed)["kind"] == "flow_run", "who follows states hears of states only"
 
 
 @pytest.mark.asyncio

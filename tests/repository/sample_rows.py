@@ -264,6 +264,7 @@ def rows() -> Rows:
         "automation": automations,
         "automation_firing": firings,
         "hook_delivery": deliveries,
+        "message": [{"id": uid(690), "read": 0, "type": "CLOUD_HOOK", "text": "It ran", "content": "{}", **stamps}],
         "api_token": tokens,
         "audit_log": audited,
     }

@@ -13,7 +13,8 @@ from prefectlite import records, states
 from prefectlite.records import StateRecord
 from prefectlite.repository.computed import TENANT_ID
 from prefectlite.repository.select import compile_root
-from prefectlite.repository.selection import Aggregate, Column, Count, Group, Order, Related, Selection
+from prefectlite.repository.selection import Aggregate, Column, Count, Group, Order, Related, Selection, Summary
+from prefectlite.repository.table import SUMMARIES
 from prefectlite.repository.tables import TABLES
 from prefectlite.states import State
 from prefectlite.version import __version__
@@ -150,6 +151,11 @@ def test_every_computed_column_can_be_read_ordered_by_compared_and_counted(sampl
         assert counted["n"] in (0, total, len(rows)) or column in ("trigger", "version_group_id")
         assert counted["two"] == total
         assert counted["d"] <= counted["n"]
+        summed_up = {function: Summary(function, column) for function in SUMMARIES if table.is_summed_up(function, column)}
+        some = Aggregate(Selection(name, {}, limit=3), {"aggregate": Group({"n": Count((column,)), **summed_up})})
+        of_some = ask(sample, some)["aggregate"]
+        assert of_some["n"] <= min(total, 3)
+        assert all((of_some[function] is None) == (of_some["n"] == 0) for function in summed_up)
     if "tenant_id" in table.computed:
         for comparison in ({"_eq": TENANT_ID}, {"_in": [TENANT_ID, uid(1)]}, {"_neq": uid(1)}):
             found = ask(sample, Selection(name, {"t": Column("tenant_id")}, {"tenant_id": comparison}))

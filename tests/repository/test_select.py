@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from prefectlite.errors import BadRequest
 from prefectlite.repository.picking import DIRECTIONS
 from prefectlite.repository.select import compile_query, compile_root
 from prefectlite.repository.selection import (
+    AGGREGATE,
     Aggregate,
     Column,
     Constant,
@@ -51,9 +53,21 @@ def columns(*names: str) -> dict[str, Any]:
 def reached(table: str, row: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     if len(path) == 1:
         return row[path[0]]
-    relation = TABLES[table].relations[path[0]]
+    relation = TABLES[table].relations[path[0].removesuffix(AGGREGATE)]
     others = [other for other in ROWS[relation.table] if other[relation.remote] == row[relation.local]]
+    if relation.many:
+        return counted(others, path[1:])
     return reached(relation.table, others[0], path[1:]) if others else None
+
+
+def counted(rows: list[dict[str, Any]], path: tuple[str, ...]) -> Any:
+    if path == ("count",):
+        return len(rows)
+    function, column = path
+    values = [row[column] for row in rows if row[column] is not None]
+    if function == "avg":
+        return Fraction(sum(values), len(values)) if values else None
+    return {"min": min, "max": max, "sum": sum}[function](values) if values else None
 
 
 def sorted_rows(table: str, rows: list[dict[str, Any]], order: list[Order]) -> list[dict[str, Any]]:
@@ -80,8 +94,22 @@ PATHS = {
         ("flow", "name"),
         ("flow", "project", "name"),
         ("id",),
+        ("task_runs_aggregate", "count"),
+        ("task_runs_aggregate", "max", "start_time"),
+        ("logs_aggregate", "min", "message"),
+        ("task_runs_aggregate", "avg", "map_index"),
+        ("flow", "flow_runs_aggregate", "sum", "version"),
     ],
-    "flow": [("description",), ("archived",), ("project", "name"), ("created",)],
+    "flow": [
+        ("description",),
+        ("archived",),
+        ("project", "name"),
+        ("created",),
+        ("flow_runs_aggregate", "count"),
+        ("flow_runs_aggregate", "max", "name"),
+        ("tasks_aggregate", "max", "retry_delay"),
+        ("project", "flows_aggregate", "count"),
+    ],
     "log": [("task_run_id",), ("task_run", "version"), ("flow_run", "state"), ("seq",)],
     "task_run": [("state_details",), ("task", "slug"), ("flow_run", "start_time"), ("map_index",)],
 }
@@ -298,6 +326,14 @@ def test_five_hundred_fields_stay_below_the_depth_sqlite_knows(sample: Sample) -
         (Selection("flow", {"x": Related("runs", Selection("flow_run", columns("id")))}), "no relation 'runs'"),
         (Selection("flow", {"x": Related("tasks", Selection("edge", columns("id")))}), "no relation 'tasks' to edge"),
         (Selection("flow", columns("id"), order_by=[Order(("tasks", "id"), "asc")]), "cannot be ordered by 'tasks'"),
+        (
+            Selection("flow", columns("id"), order_by=[Order(("project_aggregate", "count"), "asc")]),
+            "by 'project_aggregate'",
+        ),
+        (Selection("flow", columns("id"), order_by=[Order(("tasks_aggregate",), "asc")]), "no column 'tasks_aggregate'"),
+        (Selection("flow", columns("id"), order_by=[Order(("tasks_aggregate", "sum", "name"), "asc")]), "no 'sum.name'"),
+        (Selection("flow", columns("id"), order_by=[Order(("tasks_aggregate", "max", "digest"), "asc")]), "no 'max.digest'"),
+        (Selection("flow", columns("id"), order_by=[Order(("tasks_aggregate", "drop", "name"), "asc")]), "no 'drop.name'"),
         (Selection("flow", columns("id"), order_by=[Order(("digest",), "asc")]), "no column 'digest'"),
         (Selection("flow", columns("id"), order_by=[Order(("id",), "up")]), "'up' is not one of asc"),
         (Selection("flow", columns("id"), order_by=[Order(("name",), "asc")] * 21), "at most 20 columns"),

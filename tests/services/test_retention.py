@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from prefectlite import Flow, Parameter, Runtime, task
 from prefectlite.errors import BadRequest, NotFound
+from prefectlite.live.events import ALL_FLOW_RUNS, FlowRunsDeleted
 from prefectlite.repository import audit, retention
 from prefectlite.repository.audit import AuditRow
 from prefectlite.repository.database import Transaction
@@ -96,7 +97,9 @@ async def test_old_runs_go_with_all_that_belongs_to_them(runtime: Runtime, clock
     before = await counts(runtime)
     assert all(before[table] for table in TABLES)
     clock.advance(1)
-    assert await clean(runtime) == 3
+    with runtime.session.bus.subscribe(ALL_FLOW_RUNS) as news:
+        assert await clean(runtime) == 3
+        assert await news.batch() == [FlowRunsDeleted()] * 3
     assert await run_ids(runtime) == {recent.id}
     assert await counts(runtime) == {table: count // 4 for table, count in before.items()}
     clock.advance(20 * DAY)

@@ -74,7 +74,7 @@ FIELDS = {
             "config": JSON(),
         },
         ID,
-        'Have somebody told of states: WEBHOOK and SLACK_WEBHOOK with {"url": …}, EMAIL with {"to": …}.',
+        'Have somebody told of states: WEBHOOK and SLACK_WEBHOOK with {"url": …}, EMAIL with {"to": …}, PREFECT_MESSAGE.',
         needs=ADMINS,
     ),
     "delete_cloud_hook": mutation(

@@ -412,6 +412,20 @@ CREATE INDEX hook_delivery_by_hook ON hook_delivery (cloud_hook_id, created);
 CREATE INDEX hook_delivery_by_run ON hook_delivery (flow_run_id);
 CREATE INDEX hook_delivery_by_automation ON hook_delivery (automation_id);
 CREATE INDEX hook_delivery_pending ON hook_delivery (next_attempt) WHERE status = 'Pending';
+
+-- What there is to be read on the pages of the server. A hook writes it under the id of its delivery.
+CREATE TABLE message (
+    id $id PRIMARY KEY,
+    read INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    text TEXT NOT NULL,
+    content $json NOT NULL,
+    created $time NOT NULL,
+    updated $time NOT NULL
+);
+
+CREATE INDEX message_by_created ON message (created);
+
 -- Who may use the API, where it asks for tokens. Of a token there is the SHA-256 only: nobody can read it here.
 CREATE TABLE api_token (
     id $id PRIMARY KEY,
