@@ -17,7 +17,20 @@ from prefectlite.clock import Clock, process_clock
 from prefectlite.errors import ServerUnreachable
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
-from prefectlite.orchestrator.calls import FLOW, FLOW_RUN, LEAVE, MAY_BEGIN, SCHEDULED_RUNS, SECRET, Executor
+from prefectlite.orchestrator.calls import (
+    DELETE_KEY,
+    FLOW,
+    FLOW_RUN,
+    GET_KEY,
+    LEAVE,
+    LIST_KEYS,
+    MAY_BEGIN,
+    SCHEDULED_RUNS,
+    SECRET,
+    SET_KEY,
+    Call,
+    Executor,
+)
 from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.persistence import Outage, read_at_last
 from prefectlite.orchestrator.protocols import RunReader
@@ -50,7 +63,8 @@ class RemoteSite(Site):
         results = result_store(settings) if settings.result_store_url else None
         settings = msgspec.structs.replace(settings, max_result_bytes=min(settings.max_result_bytes, MOST_RESULT_BYTES))
         super().__init__(settings, clock, bus, executor.id, ports, results, FollowedOrders(bus, reader, self.news))
-        self.answers.add(SECRET, self._secret)
+        for call in (SECRET, SET_KEY, GET_KEY, DELETE_KEY, LIST_KEYS):  # of the processes that runs have here
+            self._hand_on(call)
 
     async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
         """(id, due time) of the runs that this site's agent may begin, the earliest first."""
@@ -73,8 +87,11 @@ class RemoteSite(Site):
         """In this block the bus has the states of the run's task runs."""
         return self.news.following(flow_run_id)
 
-    async def _secret(self, name: str) -> Any:
-        return await self._client.ask(SECRET, name)
+    def _hand_on(self, call: Call[Any, Any]) -> None:
+        async def ask(question: Any) -> Any:
+            return await self._client.ask(call, question)
+
+        self.answers.add(call, ask)
 
     async def may_begin(self, run_id: str) -> bool:
         """Whether it is the turn of a run that is due."""

@@ -70,6 +70,11 @@ class Session(Site):
         self.answers.add(calls.SCHEDULED_RUNS, self._offer)
         self.answers.add(calls.LEAVE, self._let_go)
         self.answers.add(calls.SECRET, self.client.secrets.get)
+        store = self.client.key_values
+        self.answers.add(calls.SET_KEY, store.set_text)
+        self.answers.add(calls.GET_KEY, store.get_text)
+        self.answers.add(calls.DELETE_KEY, store.delete)
+        self.answers.add(calls.LIST_KEYS, lambda _: store.keys())
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 

@@ -55,6 +55,13 @@ class Executor(msgspec.Struct, frozen=True):
     labels: list[str]
 
 
+class KeyValue(msgspec.Struct, frozen=True):
+    """What a key of the key-value store is to have: a value, as JSON."""
+
+    key: str
+    value: str
+
+
 Verdicts = list[Accept | Replace | Wait | Refuse]
 
 
@@ -85,5 +92,10 @@ FLOW: Call[str, FlowRow] = Call("flow", str, FlowRow)
 MAY_BEGIN: Call[str, bool] = Call("may_begin", str, bool)
 #: The value of the secret of this name, for the code of a run.
 SECRET: Call[str, Any] = Call("secret", str, Any)
+#: The key-value store, for the code of a run. Values travel as JSON, which holds what no other notation here does.
+SET_KEY: Call[KeyValue, str] = Call("set_key", KeyValue, str)
+GET_KEY: Call[str, str] = Call("get_key", str, str)
+DELETE_KEY: Call[str, bool] = Call("delete_key", str, bool)
+LIST_KEYS: Call[None, list[str]] = Call("list_keys", None, list[str])
 #: An executor ends in good order.
 LEAVE: Call[Executor, None] = Call("leave", Executor, None)
