@@ -35,7 +35,7 @@ class RemoteAgent:
 
         What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
         """
-        async with Client(self._settings.api_url) as client:
+        async with Client(self._settings.api_url, executes=True) as client:
             registering = asyncio.create_task(registered(client, self._name, self._labels))
             stopping = asyncio.create_task(stop.wait())
             try:

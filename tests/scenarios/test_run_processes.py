@@ -231,7 +231,7 @@ def test_a_run_of_an_agent_uses_the_key_value_store_of_its_server(tmp_path: Path
     (tmp_path / "flows.py").write_text(here)
     with (
         serving("flows.py", "--database", "sqlite:///own.sqlite", port=free_port, cwd=tmp_path, LABELS="own") as server,
-        agent("-l", "own", url=server.url, cwd=tmp_path, PREFECTLITE_ISOLATE=isolate),
+        agent("-l", "own", url=server.url, cwd=tmp_path, PREFECTLITE_ISOLATE=isolate, LABELS="own"),
     ):
         run_id = server.start("keeping")
         wait_until(lambda: server.state(run_id) in ("Success", "Failed"))
