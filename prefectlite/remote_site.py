@@ -13,6 +13,7 @@ import msgspec
 
 from prefectlite.client.http import Client
 from prefectlite.client.run_news import DELAYS, RunNews
+from prefectlite.client.server_results import MOST_IN_A_MESSAGE, ServerResults
 from prefectlite.clock import Clock, process_clock
 from prefectlite.errors import ServerUnreachable
 from prefectlite.ids import new_id
@@ -22,6 +23,7 @@ from prefectlite.orchestrator.calls import (
     FLOW,
     FLOW_RUN,
     GET_KEY,
+    KEEPS_RESULT,
     LEAVE,
     LIST_KEYS,
     MAY_BEGIN,
@@ -33,16 +35,13 @@ from prefectlite.orchestrator.calls import (
 )
 from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.persistence import Outage, read_at_last
-from prefectlite.orchestrator.protocols import RunReader
+from prefectlite.orchestrator.protocols import ResultStore, RunReader
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord
 from prefectlite.results.store import result_store
 from prefectlite.settings import Settings
 from prefectlite.site import Listen, Site
 
-#: Larger results than this do not fit into a message. They lie under `result_store_url`, if there is one; else they stay in
-#: memory, and are computed again on resume.
-MOST_RESULT_BYTES = 4 * 1024 * 1024
 #: Versions of flows that are kept at hand.
 _FLOWS_REMEMBERED = 1_000
 
@@ -60,10 +59,13 @@ class RemoteSite(Site):
         self.news = RunNews(client, bus)
         reader = RemoteReader(client.ask)
         ports = RemoteOrchestrator(client.ask, clock), RemoteRunLog(client.ask), reader
-        results = result_store(settings) if settings.result_store_url else None
-        settings = msgspec.structs.replace(settings, max_result_bytes=min(settings.max_result_bytes, MOST_RESULT_BYTES))
+        results: ResultStore | None = ServerResults(client.ask, lambda: client, executor.id)
+        if settings.result_store_url:
+            results = result_store(settings)
+        most = min(settings.inline_result_bytes, MOST_IN_A_MESSAGE)
+        settings = msgspec.structs.replace(settings, inline_result_bytes=most)
         super().__init__(settings, clock, bus, executor.id, ports, results, FollowedOrders(bus, reader, self.news))
-        for call in (SECRET, SET_KEY, GET_KEY, DELETE_KEY, LIST_KEYS):  # of the processes that runs have here
+        for call in (SECRET, KEEPS_RESULT, SET_KEY, GET_KEY, DELETE_KEY, LIST_KEYS):  # of the processes that runs have here
             self._hand_on(call)
 
     async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:

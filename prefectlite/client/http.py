@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -77,11 +77,49 @@ class Client:
             response = await self._http.post(f"{self.url}/graphql", content=content)
             return msgspec.json.decode(response.content, type=dict[str, Any])
         except self._errors as error:
-            raise ServerUnreachable(f"The server {self.url} cannot be reached: {error or type(error).__name__}") from error
+            raise self._unreachable(error) from error
         except msgspec.DecodeError as error:
-            raise ServerUnreachable(
-                f"{self.url} did not answer as a prefectlite server does (HTTP {response.status_code})"
-            ) from error
+            raise self._strange(response.status_code) from error
+
+    async def put(self, path: str, pieces: AsyncIterator[bytes], size: int) -> bytes:
+        """What is answered to `size` bytes that are put at a path of the server."""
+        headers = {"content-length": str(size), "content-type": "application/octet-stream"}
+        try:
+            response = await self._http.put(f"{self.url}{path}", content=pieces, headers=headers)
+        except self._errors as error:
+            raise self._unreachable(error) from error
+        self._check(response.status_code, response.content)
+        return response.content
+
+    async def get(self, path: str, take: Callable[[bytes], None]) -> None:
+        """Hand what lies at a path of the server to `take`, piece by piece."""
+        try:
+            async with self._http.stream("GET", f"{self.url}{path}") as response:
+                if response.status_code >= 400:
+                    self._check(response.status_code, await response.aread())
+                async for piece in response.aiter_raw():
+                    take(piece)
+        except self._errors as error:
+            raise self._unreachable(error) from error
+
+    def _check(self, status: int, content: bytes) -> None:
+        """Raise the error that an answer names, if it does."""
+        if status < 400:
+            return
+        try:
+            error = msgspec.json.decode(content)["errors"][0]
+            code, message = str(error["extensions"]["code"]), str(error["message"])
+        except (msgspec.DecodeError, LookupError, TypeError):
+            raise self._strange(status) from None
+        if code == "API_ERROR":
+            raise ServerUnreachable(f"The server {self.url} could not answer: {message}")
+        raise error_named(code, message)
+
+    def _unreachable(self, error: Exception) -> ServerUnreachable:
+        return ServerUnreachable(f"The server {self.url} cannot be reached: {error or type(error).__name__}")
+
+    def _strange(self, status: int) -> ServerUnreachable:
+        return ServerUnreachable(f"{self.url} did not answer as a prefectlite server does (HTTP {status})")
 
     def subscribe(self, query: str, **variables: Any) -> AsyncGenerator[dict[str, Any], None]:
         """The data of each piece of news of a subscription, as it comes. Close it (`contextlib.aclosing`).

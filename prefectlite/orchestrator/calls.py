@@ -62,6 +62,15 @@ class KeyValue(msgspec.Struct, frozen=True):
     value: str
 
 
+class ResultOffer(msgspec.Struct, frozen=True):
+    """A large result, of so many bytes, of a run that the executor executes with this lease."""
+
+    executor_id: str
+    flow_run_id: str
+    lease: int
+    size: int
+
+
 Verdicts = list[Accept | Replace | Wait | Refuse]
 
 
@@ -92,6 +101,8 @@ FLOW: Call[str, FlowRow] = Call("flow", str, FlowRow)
 MAY_BEGIN: Call[str, bool] = Call("may_begin", str, bool)
 #: The value of the secret of this name, for the code of a run.
 SECRET: Call[str, Any] = Call("secret", str, Any)
+#: Whether there is a place for a large result besides the record.
+KEEPS_RESULT: Call[ResultOffer, bool] = Call("keeps_result", ResultOffer, bool)
 #: The key-value store, for the code of a run. Values travel as JSON, which holds what no other notation here does.
 SET_KEY: Call[KeyValue, str] = Call("set_key", KeyValue, str)
 GET_KEY: Call[str, str] = Call("get_key", str, str)
