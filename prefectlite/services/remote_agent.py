@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from prefectlite.client.http import Client
@@ -24,11 +25,25 @@ LOOKS = 4
 
 
 class RemoteAgent:
-    """Works for the server at `settings.api_url`, as the agent `name` with these labels."""
+    """Works for the server at `settings.api_url`, as the agent `name` with these labels.
 
-    def __init__(self, settings: Settings, name: str, labels: Collection[str]) -> None:
-        self._settings, self._name, self._labels = settings, name, labels
+    With `max_polls` it asks for runs so many times, and ends when those that it has begun by then have ended.
+    """
+
+    def __init__(self, settings: Settings, name: str, labels: Collection[str], max_polls: int | None = None) -> None:
+        self._settings, self.name, self._labels = settings, name, labels
         self._work: set[asyncio.Task[Any]] = set()
+        self._polls, self._max_polls = 0, max_polls
+        self._polled, self._poked = asyncio.Event(), asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many runs it executes, or is about to."""
+        return len(self._work)
+
+    def poke(self) -> None:
+        """Have it ask at once whether there is something to do."""
+        self._poked.set()
 
     async def run(self, stop: asyncio.Event, at_once: asyncio.Event, told: Callable[[str], None]) -> None:
         """Begin what is due until `stop` is set; then runs get their grace period, unless `at_once` is set, too.
@@ -36,7 +51,7 @@ class RemoteAgent:
         What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
         """
         async with Client(self._settings.api_url, executes=True) as client:
-            registering = asyncio.create_task(registered(client, self._name, self._labels))
+            registering = asyncio.create_task(registered(client, self.name, self._labels))
             stopping = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait([registering, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -60,18 +75,44 @@ class RemoteAgent:
             listen("sign of life", lambda: self._look(agent))
             listen("report", lambda: _report(site, told))
             looking = asyncio.create_task(restarting("agent", agent.run))
-            told(f"Agent {self._name} works for {self._settings.api_url}")
+            told(f"Agent {self.name} works for {self._settings.api_url}, {self._takes()}")
+            polling = asyncio.create_task(self._polled.wait())
             try:
-                await asyncio.wait([stopping])
+                await asyncio.wait([stopping, polling], return_when=asyncio.FIRST_COMPLETED)
+                if not stopping.done():
+                    looking.cancel()
+                    await self._end_of_work(stopping)
             finally:
+                polling.cancel()
                 looking.cancel()
                 await self._wind_down(site, at_once, told)
 
     async def _look(self, agent: Agent) -> None:
         """Ask now and then what there is to do, whatever news there is: so the server knows that the agent is alive."""
+        await agent.looked.wait()
         while True:
-            await asyncio.sleep(self._settings.agent_silence / LOOKS)
+            self._polls += 1
+            if self._polls == self._max_polls:
+                agent.begin_due()
+                self._polled.set()
+            await self._pause()
             await agent.look()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.agent_silence / LOOKS):
+                await self._poked.wait()
+        self._poked.clear()
+
+    def _takes(self) -> str:
+        if not self._labels:
+            return "and takes runs without labels"
+        return f"and takes runs that have labels among {', '.join(sorted(self._labels))}"
+
+    async def _end_of_work(self, stopping: asyncio.Task[Any]) -> None:
+        """Return when all runs have ended, or it is to stop."""
+        while self._work and not stopping.done():
+            await asyncio.wait([*self._work, stopping], return_when=asyncio.FIRST_COMPLETED)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = kept(asyncio.create_task(work))

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Collection
+from contextlib import nullcontext
 from functools import partial
 from typing import Literal
 
@@ -18,6 +19,7 @@ from prefectlite.client.http import Client
 from prefectlite.client.server_results import ServerResults
 from prefectlite.clock import process_clock
 from prefectlite.contexts import active_record
+from prefectlite.engine.run_logs import runs_unshown
 from prefectlite.errors import RunInterrupted, TransitionRefused
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import StateChange
@@ -46,6 +48,7 @@ class Job(msgspec.Struct, frozen=True):
     path: list[str]
     results: Literal["none", "own", "server"]  # where large results are kept
     takeover_from: str | None = None
+    shows_log: bool = True  # whether standard error has what is in the run's log
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -110,7 +113,9 @@ async def _serve(connection: socket.socket) -> None:
     listening = asyncio.create_task(line.run(connection))
     # Whoever started this process is gone: others take up the run, which must not go on here.
     listening.add_done_callback(lambda _: os._exit(0))
-    line.tell(OUTCOME, await _execute(await job, line, bus, interrupted))
+    what = await job
+    with nullcontext() if what.shows_log else runs_unshown():
+        line.tell(OUTCOME, await _execute(what, line, bus, interrupted))
     await asyncio.sleep(60)  # the other side hangs up
 
 

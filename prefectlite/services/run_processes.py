@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from prefectlite.client.server_results import ServerResults
+from prefectlite.engine.run_logs import shows_runs
 from prefectlite.errors import WorkerDied
 from prefectlite.executors.worker_process import told_exit
 from prefectlite.ids import new_id
@@ -56,7 +57,8 @@ class RunProcesses:
     async def execute(self, flow: FlowRow, run: FlowRunRow, takeover_from: str | None) -> Outcome:
         """How the execution of a run came out, whose final state is in the record then, unless the outcome says why not."""
         for time in range(MOST_TIMES + 1):
-            job = Job(flow, run, self._site.owner_id, self._site.settings, _path(), _results(self._site), takeover_from)
+            whose = flow, run, self._site.owner_id, self._site.settings
+            job = Job(*whose, _path(), _results(self._site), takeover_from, shows_runs())
             process = await self._process()
             outcome = await self._executed(process, job)
             if outcome is not None or self._closed:
