@@ -15,7 +15,7 @@ from prefectlite.client.http import Client
 from prefectlite.client.run_news import DELAYS, RunNews
 from prefectlite.client.server_results import MOST_IN_A_MESSAGE, ServerResults
 from prefectlite.clock import Clock, process_clock
-from prefectlite.errors import ServerUnreachable
+from prefectlite.errors import ApiError, ServerUnreachable
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
 from prefectlite.orchestrator.calls import (
@@ -164,6 +164,8 @@ async def registered(client: Client, name: str, labels: Collection[str]) -> Exec
             outage.goes_on(error)
             await asyncio.sleep(delay)
         else:
+            if client.mismatched.is_set():
+                raise ApiError(client.mismatch)
             outage.is_over()
             return Executor(f"{agent_id}/{new_id()}", agent_id, sorted(labels))
     raise AssertionError  # it goes on for ever

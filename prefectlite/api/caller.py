@@ -27,6 +27,7 @@ class Caller(msgspec.Struct, frozen=True):
     address: str | None = None
     is_known: bool = False  # by a token
     token_id: str = ""
+    own_version: str | None = None  # of this package, for its own programs
     is_executor: bool = False  # an agent of this package, or a process that it has started
 
     @property
@@ -44,11 +45,14 @@ def caller_of(connection: HTTPConnection, identity: Identity | None = None) -> C
     """The caller that sends this request; `identity` is what it showed after the headers, if anything."""
     headers, client = connection.headers, connection.scope.get("client")
     agent = headers.get("x-prefect-agent-id", "")
-    version, agent_id = headers.get("x-prefect-core-version") or None, agent.lower() if is_id(agent) else None
-    address = client[0] if client else None
-    is_executor = "x-prefectlite-executor" in headers
+    caller = Caller(
+        headers.get("x-prefect-core-version") or None,
+        agent.lower() if is_id(agent) else None,
+        address=client[0] if client else None,
+        own_version=headers.get("x-prefectlite-version"),
+        is_executor="x-prefectlite-executor" in headers,
+    )
     found: Identity | None = identity or connection.scope.get(IDENTITY)
     if found is None:
-        return Caller(version, agent_id, address=address, is_executor=is_executor)
-    whose = (found.role, found.actor, address)
-    return Caller(version, agent_id, *whose, is_known=True, token_id=found.token_id, is_executor=is_executor)
+        return caller
+    return msgspec.structs.replace(caller, role=found.role, actor=found.actor, is_known=True, token_id=found.token_id)

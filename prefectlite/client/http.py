@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from datetime import datetime
 from types import TracebackType
@@ -14,7 +15,7 @@ from prefectlite.client.news import subscription
 from prefectlite.client.token_file import token_for
 from prefectlite.error_codes import error_named
 from prefectlite.errors import ApiError, ServerUnreachable
-from prefectlite.orchestrator.calls import Call
+from prefectlite.orchestrator.calls import LEAVE, Call
 from prefectlite.run_configs import RunConfig, run_config_document
 from prefectlite.settings import current_settings
 from prefectlite.version import __version__
@@ -42,6 +43,9 @@ class Client:
         headers = dict(_HEADERS) | ({"X-PREFECTLITE-EXECUTOR": "1"} if executes else {})
         if shown := token or token_for(self.url, current_settings()):
             headers["Authorization"] = f"Bearer {shown}"
+        #: Set when the server has turned out to be of another version, which understands no executor of this one.
+        self.mismatched = asyncio.Event()
+        self._server_version = __version__
         self._http = httpx.AsyncClient(timeout=timeout, headers=headers)
 
     async def __aenter__(self) -> Client:
@@ -63,6 +67,8 @@ class Client:
     async def ask(self, call: Call[Q, A], question: Q) -> A:
         """The answer of the record behind the server. Raises ServerUnreachable, and the error that the server named."""
         answer = await self._answer(_CALL, {"input": {"call": call.name, "question": question}})
+        if self.mismatched.is_set() and call.name != LEAVE.name:
+            raise ServerUnreachable(self.mismatch)
         for error in answer.get("errors", ()):
             code = error.get("extensions", {}).get("code", "")
             if code == "API_ERROR":  # what it could not do now
@@ -75,11 +81,24 @@ class Client:
         content = msgspec.json.encode({"query": query, "variables": variables})
         try:
             response = await self._http.post(f"{self.url}/graphql", content=content)
+            self._note_version(response.headers.get("x-prefectlite-version"))
             return msgspec.json.decode(response.content, type=dict[str, Any])
         except self._errors as error:
             raise self._unreachable(error) from error
         except msgspec.DecodeError as error:
             raise self._strange(response.status_code) from error
+
+    @property
+    def mismatch(self) -> str:
+        """What is to be said of a server of another version."""
+        return f"The server {self.url} is of version {self._server_version}, and this of {__version__}: install the same one"
+
+    def _note_version(self, version: str | None) -> None:
+        self._server_version = version or self._server_version
+        if self._server_version == __version__:
+            self.mismatched.clear()
+        else:
+            self.mismatched.set()
 
     async def put(self, path: str, pieces: AsyncIterator[bytes], size: int) -> bytes:
         """What is answered to `size` bytes that are put at a path of the server."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -226,3 +227,33 @@ def test_it_begins_to_work_when_its_server_is_there(tmp_path: Path, free_port: i
         with serving("--no-agent", port=free_port, cwd=tmp_path) as server:
             wait_until(lambda: server.state(run_id) == "Success")
             assert process.wait(PATIENCE) == 0
+
+
+#: Every process that has this on its path is of another version.
+OTHER = "import prefectlite.version\nprefectlite.version.__version__ = '9.9.9'\n"
+
+
+@pytest.mark.parametrize("flow", ["held", "apart"])
+def test_it_ends_when_its_server_is_of_another_version_from_now_on(tmp_path: Path, free_port: int, flow: str) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "sitecustomize.py").write_text(OTHER)
+    other = {"PYTHONPATH": f"{tmp_path}/other:{os.environ.get('PYTHONPATH', '')}"}
+    soon = {"PREFECTLITE_AGENT_SILENCE": "1.5"}
+    with contextlib.ExitStack() as stack:
+        with serving("--no-agent", "flows.py", port=free_port, cwd=tmp_path, **soon) as server:
+            run_id = server.start(flow)
+            process = stack.enter_context(agent(url=server.url, cwd=tmp_path, PREFECTLITE_GRACE_PERIOD="1000", **soon))
+            wait_until(lambda: list(tmp_path.glob("held-*")))
+            server.stop(signal.SIGKILL)
+        with serving(port=free_port, cwd=tmp_path, **soon, **other) as server:
+            output = said(process)
+            assert process.returncode == 69
+            mine = prefectlite("--version", cwd=tmp_path).stdout.split()[-1]
+            assert f"is of version 9.9.9, and this of {mine}: install the same one" in output
+            assert "Traceback" not in output, output
+            (tmp_path / "go").touch()
+            wait_until(lambda: server.state(run_id) == "Success")  # executed by the server, where it stopped
+            late = prefectlite("agent", "local", "start", "--api", server.url, cwd=tmp_path)
+            assert late.returncode == 69
+            assert f"is of version 9.9.9, and this of {mine}" in late.stderr
