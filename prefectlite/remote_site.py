@@ -13,23 +13,35 @@ import msgspec
 
 from prefectlite.client.http import Client
 from prefectlite.client.run_news import DELAYS, RunNews
+from prefectlite.client.server_results import MOST_IN_A_MESSAGE, ServerResults
 from prefectlite.clock import Clock, process_clock
-from prefectlite.errors import ServerUnreachable
+from prefectlite.errors import ApiError, ServerUnreachable
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
-from prefectlite.orchestrator.calls import FLOW, FLOW_RUN, LEAVE, MAY_BEGIN, SCHEDULED_RUNS, SECRET, Executor
+from prefectlite.orchestrator.calls import (
+    DELETE_KEY,
+    FLOW,
+    FLOW_RUN,
+    GET_KEY,
+    KEEPS_RESULT,
+    LEAVE,
+    LIST_KEYS,
+    MAY_BEGIN,
+    SCHEDULED_RUNS,
+    SECRET,
+    SET_KEY,
+    Call,
+    Executor,
+)
 from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.persistence import Outage, read_at_last
-from prefectlite.orchestrator.protocols import RunReader
+from prefectlite.orchestrator.protocols import ResultStore, RunReader
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
 from prefectlite.records import FlowRow, FlowRunRow, StateRecord
 from prefectlite.results.store import result_store
 from prefectlite.settings import Settings
 from prefectlite.site import Listen, Site
 
-#: Larger results than this do not fit into a message. They lie under `result_store_url`, if there is one; else they stay in
-#: memory, and are computed again on resume.
-MOST_RESULT_BYTES = 4 * 1024 * 1024
 #: Versions of flows that are kept at hand.
 _FLOWS_REMEMBERED = 1_000
 
@@ -47,10 +59,14 @@ class RemoteSite(Site):
         self.news = RunNews(client, bus)
         reader = RemoteReader(client.ask)
         ports = RemoteOrchestrator(client.ask, clock), RemoteRunLog(client.ask), reader
-        results = result_store(settings) if settings.result_store_url else None
-        settings = msgspec.structs.replace(settings, max_result_bytes=min(settings.max_result_bytes, MOST_RESULT_BYTES))
+        results: ResultStore | None = ServerResults(client.ask, lambda: client, executor.id)
+        if settings.result_store_url:
+            results = result_store(settings)
+        most = min(settings.inline_result_bytes, MOST_IN_A_MESSAGE)
+        settings = msgspec.structs.replace(settings, inline_result_bytes=most)
         super().__init__(settings, clock, bus, executor.id, ports, results, FollowedOrders(bus, reader, self.news))
-        self.answers.add(SECRET, self._secret)
+        for call in (SECRET, KEEPS_RESULT, SET_KEY, GET_KEY, DELETE_KEY, LIST_KEYS):  # of the processes that runs have here
+            self._hand_on(call)
 
     async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
         """(id, due time) of the runs that this site's agent may begin, the earliest first."""
@@ -73,8 +89,11 @@ class RemoteSite(Site):
         """In this block the bus has the states of the run's task runs."""
         return self.news.following(flow_run_id)
 
-    async def _secret(self, name: str) -> Any:
-        return await self._client.ask(SECRET, name)
+    def _hand_on(self, call: Call[Any, Any]) -> None:
+        async def ask(question: Any) -> Any:
+            return await self._client.ask(call, question)
+
+        self.answers.add(call, ask)
 
     async def may_begin(self, run_id: str) -> bool:
         """Whether it is the turn of a run that is due."""
@@ -145,6 +164,8 @@ async def registered(client: Client, name: str, labels: Collection[str]) -> Exec
             outage.goes_on(error)
             await asyncio.sleep(delay)
         else:
+            if client.mismatched.is_set():
+                raise ApiError(client.mismatch)
             outage.is_over()
             return Executor(f"{agent_id}/{new_id()}", agent_id, sorted(labels))
     raise AssertionError  # it goes on for ever

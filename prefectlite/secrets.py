@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from prefectlite.contexts import active_graph, active_record, context
-from prefectlite.errors import FlowError, SecretNotFound
+from prefectlite.errors import FlowError, NotFound, SecretNotFound
 from prefectlite.masks import note_read
 from prefectlite.orchestrator.calls import SECRET
 from prefectlite.plain_calls import answer
@@ -48,7 +48,10 @@ class Secret:
     def _recorded(self) -> Any:
         name = f"Secret({self.name!r}).get()"
         if (elsewhere := active_record.get()) is not None:
-            return elsewhere.answer(name, SECRET, self.name)
+            try:
+                return elsewhere.answer(name, SECRET, self.name)
+            except NotFound as error:  # on its way it has become one of many
+                raise SecretNotFound(str(error)) from None
         awaitable = f"runtime.session.client.secrets.get({self.name!r})"
         return answer(name, lambda session: session.client.secrets.get(self.name), awaitable)
 

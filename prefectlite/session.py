@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from prefectlite import shown
 from prefectlite.client.audit import Audit
+from prefectlite.client.kept_results import KeptResults
 from prefectlite.client.local import LocalClient
 from prefectlite.clock import Clock, process_clock, to_micros
 from prefectlite.errors import NoDataDirectory, StoreUnavailable
@@ -65,11 +66,18 @@ class Session(Site):
         self.client = LocalClient(database, self.orchestrator, clock, secret_keys(settings))
         self.audit = Audit(database)
         self.began_at = clock.micros()
+        self.kept_results = KeptResults(database, self._stored, settings.max_result_bytes)
+        self.answers.add(calls.KEEPS_RESULT, self.kept_results.has_place)
         self.answers.add(calls.FLOW, self.flow)
         self.answers.add(calls.FLOW_RUN, self.flow_run)
         self.answers.add(calls.SCHEDULED_RUNS, self._offer)
         self.answers.add(calls.LEAVE, self._let_go)
         self.answers.add(calls.SECRET, self.client.secrets.get)
+        store = self.client.key_values
+        self.answers.add(calls.SET_KEY, store.set_text)
+        self.answers.add(calls.GET_KEY, store.get_text)
+        self.answers.add(calls.DELETE_KEY, store.delete)
+        self.answers.add(calls.LIST_KEYS, lambda _: store.keys())
         self._flows: dict[str, asyncio.Future[FlowRow]] = {}
         self._adopted: WeakKeyDictionary[Graph, tuple[int, FlowRow]] = WeakKeyDictionary()  # with the graph's revision
 

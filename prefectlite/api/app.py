@@ -18,6 +18,7 @@ from prefectlite.api.gateway import Gateway
 from prefectlite.api.guard import Guard, checked_origins
 from prefectlite.api.metrics import Metrics
 from prefectlite.api.pages import page
+from prefectlite.api.results import ResultsEndpoint
 from prefectlite.api.websocket import WebSocketEndpoint
 from prefectlite.version import __version__
 
@@ -35,7 +36,7 @@ def create_app(
     for the schema. Raises SettingsError for an origin that is none.
     """
     gateway = Gateway(session)
-    http, websocket = HttpEndpoint(gateway), WebSocketEndpoint(gateway)
+    http, websocket, results = HttpEndpoint(gateway), WebSocketEndpoint(gateway), ResultsEndpoint(session)
     open_routes: list[BaseRoute] = [Route("/api/health", _health)]
     if auth:
         open_routes += [Route("/api/session", login.log_in, methods=["POST"])]
@@ -45,6 +46,8 @@ def create_app(
         *open_routes,
         Route("/api/session", login.who),
         Route("/metrics", Metrics(session).get),
+        Route("/api/results/{name}", results.put, methods=["PUT"]),
+        Route("/api/results/{name}", results.get, methods=["GET"]),
         *(WebSocketRoute(path, websocket.serve) for path in ("/graphql", "/graphql/")),
         *(Route(path, http.get, methods=["GET"]) for path in ("/graphql", "/graphql/")),
         *(Route(path, http.post, methods=["POST"]) for path in ("/graphql", "/graphql/", "/")),

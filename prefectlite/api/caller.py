@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from prefectlite.client.tokens import Identity
 from prefectlite.ids import is_id
 from prefectlite.repository.flows import FOREIGN, OWN
-from prefectlite.roles import Role
+from prefectlite.roles import AGENTS, Role
 
 #: Where the gate leaves, in the scope of a request, whose token it was.
 IDENTITY = "prefectlite.identity"
@@ -27,6 +27,13 @@ class Caller(msgspec.Struct, frozen=True):
     address: str | None = None
     is_known: bool = False  # by a token
     token_id: str = ""
+    own_version: str | None = None  # of this package, for its own programs
+    is_executor: bool = False  # an agent of this package, or a process that it has started
+
+    @property
+    def goes_first(self) -> bool:
+        """Whether it hears of news before others: who executes runs."""
+        return self.is_executor and self.role in AGENTS
 
     @property
     def runtime(self) -> str:
@@ -38,9 +45,14 @@ def caller_of(connection: HTTPConnection, identity: Identity | None = None) -> C
     """The caller that sends this request; `identity` is what it showed after the headers, if anything."""
     headers, client = connection.headers, connection.scope.get("client")
     agent = headers.get("x-prefect-agent-id", "")
-    version, agent_id = headers.get("x-prefect-core-version") or None, agent.lower() if is_id(agent) else None
-    address = client[0] if client else None
+    caller = Caller(
+        headers.get("x-prefect-core-version") or None,
+        agent.lower() if is_id(agent) else None,
+        address=client[0] if client else None,
+        own_version=headers.get("x-prefectlite-version"),
+        is_executor="x-prefectlite-executor" in headers,
+    )
     found: Identity | None = identity or connection.scope.get(IDENTITY)
     if found is None:
-        return Caller(version, agent_id, address=address)
-    return Caller(version, agent_id, found.role, found.actor, address, is_known=True, token_id=found.token_id)
+        return caller
+    return msgspec.structs.replace(caller, role=found.role, actor=found.actor, is_known=True, token_id=found.token_id)

@@ -10,6 +10,7 @@ from prefectlite.api.caller import Caller, caller_of
 from prefectlite.api.gateway import Gateway
 from prefectlite.api.requests import Answer, Request, failure, request_of, requests_of
 from prefectlite.errors import BadRequest
+from prefectlite.version import __version__
 
 MAX_BODY = 10_000_000
 
@@ -80,4 +81,5 @@ async def _body(http: HttpRequest) -> bytes | None:
 
 
 def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, media_type="application/json", headers={"cache-control": "no-store"})
+    headers = {"cache-control": "no-store", "x-prefectlite-version": __version__}
+    return Response(answer.body, answer.status, media_type="application/json", headers=headers)

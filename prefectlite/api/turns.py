@@ -1,4 +1,7 @@
-"""Who is sent news when: all subscribers together take no more than a share of the event loop's time, which runs flows."""
+"""Who is sent news when: all subscribers together take no more than a share of the event loop's time, which runs flows.
+
+Agents, of which there are few, wait for nobody: with their news runs begin.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ ROUND = 1.0
 #: What waking somebody up costs, on top of what is measured.
 _WAKING = 50e-6
 _FEWEST = 20
+_ALL = 1_000_000
 
 
 class Turns:
@@ -51,8 +55,24 @@ class Turns:
             self._cost += (self._spent / pieces - self._cost) * min(0.5, pieces / 1_000)
             self._spent = 0.0
 
+    def ahead(self) -> Turns:
+        """Turns of those who wait for nobody; what they spend, the others have less."""
+        return _Ahead(self)
+
     def _now(self) -> float:
         now = time.perf_counter()
         self._credit = min(BURST, self._credit + (now - self._at) * SHARE)
         self._at = now
         return self._credit
+
+
+class _Ahead(Turns):
+    def __init__(self, of: Turns) -> None:
+        super().__init__()
+        self._of = of
+
+    async def mine(self) -> int:
+        return _ALL
+
+    def took(self, seconds: float, pieces: int = 0) -> None:
+        self._of.took(seconds, pieces)

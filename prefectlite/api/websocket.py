@@ -25,6 +25,8 @@ PROTOCOL = "graphql-transport-ws"
 INIT_TIMEOUT = 5.0
 MAX_OPERATIONS = 20
 MAX_CONNECTIONS = 256
+#: Those who execute runs find room when all that is taken.
+MORE_OF_AGENTS = 128
 MAX_MESSAGE = 1_000_000
 MAX_ID = 200
 #: Where a server puts, into the scope, that it can write several messages at once.
@@ -62,7 +64,7 @@ class WebSocketEndpoint:
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from its handshake to its end; its operations end with it."""
-        if self._open >= MAX_CONNECTIONS:
+        if self._open >= MAX_CONNECTIONS + (MORE_OF_AGENTS if _goes_first(websocket) else 0):
             await websocket.close(1013, "Too many connections")
             return
         self._open += 1
@@ -188,9 +190,9 @@ class _Connection:
 
     async def _run(self, operation_id: str, request: Request) -> Answer | None:
         execution = await self._gateway.execution()
-        found = await execution.subscribe(
-            request, execution.budget(), caller_of(self._websocket, self._identity), self._turns
-        )
+        caller = caller_of(self._websocket, self._identity)
+        turns = self._turns.ahead() if caller.goes_first else self._turns
+        found = await execution.subscribe(request, execution.budget(), caller, turns)
         if isinstance(found, Answer):
             return found
         async with aclosing(found):
@@ -247,6 +249,12 @@ class _Connection:
             self._over = True
             with suppress(WebSocketDisconnect, RuntimeError):  # the other side may have left at the same moment
                 await self._websocket.close(violation.code, violation.reason[:100])
+
+
+def _goes_first(websocket: WebSocket) -> bool:
+    """Whether this is one who executes runs, as far as is known before the first message."""
+    caller = caller_of(websocket)
+    return caller.goes_first and (caller.is_known or GATE not in websocket.scope)
 
 
 def token_in(payload: Any) -> bytes | None:

@@ -1,22 +1,27 @@
 """The key-value store: small JSON values that outlive runs.
 
-Inside a run it is that of the run's database; elsewhere that of the server which `api_url` names, or of the local database.
+Inside a run it is that of the run's database, wherever the run is executed; elsewhere that of the server which `api_url`
+names, or of the local database.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from prefectlite.client import questions
 from prefectlite.client.http import Client
-from prefectlite.client.key_values import KeyValues
-from prefectlite.errors import KeyNotFound
+from prefectlite.client.key_values import KeyValues, as_text
+from prefectlite.contexts import active_record
+from prefectlite.errors import KeyNotFound, NotFound
+from prefectlite.orchestrator.calls import DELETE_KEY, GET_KEY, LIST_KEYS, SET_KEY, Call, KeyValue
 from prefectlite.plain_calls import answer, asks_a_server, check_can_wait
 from prefectlite.settings import current_settings
 
 T = TypeVar("T")
+Q = TypeVar("Q")
 _LIST = "query { key_value(order_by: {key: asc}) { key } }"
 
 
@@ -25,6 +30,8 @@ def set_key_value(key: str, value: Any) -> str:
 
     Raises ValueError if it is longer or the key is empty, TypeError for what JSON has no word for.
     """
+    if active_record.get() is not None:
+        return _ask_elsewhere("set", SET_KEY, KeyValue(key, as_text(value)))
 
     async def of_server(client: Client) -> str:
         return str((await client.graphql(questions.SET_KEY, input={"key": key, "value": value}))["set_key_value"]["id"])
@@ -34,6 +41,8 @@ def set_key_value(key: str, value: Any) -> str:
 
 def get_key_value(key: str) -> Any:
     """The value of a key. Raises ValueError if there is none."""
+    if active_record.get() is not None:
+        return json.loads(_ask_elsewhere("get", GET_KEY, key))
 
     async def of_server(client: Client) -> Any:
         found = (await client.graphql(questions.KEY, key=key))["key_value"]
@@ -46,6 +55,8 @@ def get_key_value(key: str) -> Any:
 
 def delete_key(key: str) -> bool:
     """Forget a key. True; raises ValueError if it is not there."""
+    if active_record.get() is not None:
+        return _ask_elsewhere("delete", DELETE_KEY, key)
 
     async def of_server(client: Client) -> bool:
         found = (await client.graphql(questions.KEY, key=key))["key_value"]
@@ -58,6 +69,8 @@ def delete_key(key: str) -> bool:
 
 def list_keys() -> list[str]:
     """All keys, in alphabetical order."""
+    if active_record.get() is not None:
+        return _ask_elsewhere("keys", LIST_KEYS, None)
 
     async def of_server(client: Client) -> list[str]:
         return [row["key"] for row in (await client.graphql(_LIST))["key_value"]]
@@ -83,3 +96,12 @@ def _ask(
             return await of_server(client)
 
     return asyncio.run(ask())
+
+
+def _ask_elsewhere(method: str, call: Call[Q, T], question: Q) -> T:
+    """What whoever has the record of the run says, of which this is part."""
+    try:
+        answer: T = active_record.get().answer(f"{_NAMES[method]}()", call, question)
+    except NotFound as error:  # on its way it has become one of many
+        raise KeyNotFound(str(error)) from None
+    return answer

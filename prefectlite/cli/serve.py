@@ -8,7 +8,6 @@ import errno
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -20,6 +19,7 @@ from prefectlite.api.guard import LOCAL_HOSTS
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.connections import Connection, Socket
 from prefectlite.cli.options import DATABASE
+from prefectlite.cli.web_server import WebServer
 from prefectlite.client.token_file import ensure_admin, token_path
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
 from prefectlite.language.graph import Graph
@@ -101,25 +101,6 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling, which would raise the signal again after shutting down."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening, self.stopping = asyncio.Event(), asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self.stopping.wait()  # uvicorn's own looks ten times a second whether it should stop
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
 async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[Graph, AnySource]], project: str) -> None:
     stop, at_once = asyncio.Event(), asyncio.Event()
 
@@ -135,7 +116,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
         if settings.auth:
             session = runtime.session
             await ensure_admin(session.database, session.client.tokens, session.clock.micros())
-        server = _Server(_config(runtime))
+        server = WebServer(_config(runtime))
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()

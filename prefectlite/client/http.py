@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from prefectlite.client.news import subscription
 from prefectlite.client.token_file import token_for
 from prefectlite.error_codes import error_named
 from prefectlite.errors import ApiError, ServerUnreachable
-from prefectlite.orchestrator.calls import Call
+from prefectlite.orchestrator.calls import LEAVE, Call
 from prefectlite.run_configs import RunConfig, run_config_document
 from prefectlite.settings import current_settings
 from prefectlite.version import __version__
@@ -29,19 +30,22 @@ class Client:
     """Asks a prefectlite server at `url` (such as http://localhost:8080). An async context manager.
 
     `token` is what it shows to a server that asks for one: without it the setting `api_token`, or, of a server on this
-    machine, that of the file `token` in the data directory.
+    machine, that of the file `token` in the data directory. One that `executes` runs hears of news before others.
 
     Every method raises ApiError, naming the server, if it cannot be reached or answers with an error.
     """
 
-    def __init__(self, url: str, timeout: float = 15.0, token: str | None = None) -> None:
+    def __init__(self, url: str, timeout: float = 15.0, token: str | None = None, *, executes: bool = False) -> None:
         import httpx  # noqa: PLC0415 - 70 ms that only those pay who talk to a server
 
         self.url = url.rstrip("/")
         self._errors = httpx.HTTPError
-        headers = dict(_HEADERS)
+        headers = dict(_HEADERS) | ({"X-PREFECTLITE-EXECUTOR": "1"} if executes else {})
         if shown := token or token_for(self.url, current_settings()):
             headers["Authorization"] = f"Bearer {shown}"
+        #: Set when the server has turned out to be of another version, which understands no executor of this one.
+        self.mismatched = asyncio.Event()
+        self._server_version = __version__
         self._http = httpx.AsyncClient(timeout=timeout, headers=headers)
 
     async def __aenter__(self) -> Client:
@@ -63,6 +67,8 @@ class Client:
     async def ask(self, call: Call[Q, A], question: Q) -> A:
         """The answer of the record behind the server. Raises ServerUnreachable, and the error that the server named."""
         answer = await self._answer(_CALL, {"input": {"call": call.name, "question": question}})
+        if self.mismatched.is_set() and call.name != LEAVE.name:
+            raise ServerUnreachable(self.mismatch)
         for error in answer.get("errors", ()):
             code = error.get("extensions", {}).get("code", "")
             if code == "API_ERROR":  # what it could not do now
@@ -75,13 +81,64 @@ class Client:
         content = msgspec.json.encode({"query": query, "variables": variables})
         try:
             response = await self._http.post(f"{self.url}/graphql", content=content)
+            self._note_version(response.headers.get("x-prefectlite-version"))
             return msgspec.json.decode(response.content, type=dict[str, Any])
         except self._errors as error:
-            raise ServerUnreachable(f"The server {self.url} cannot be reached: {error or type(error).__name__}") from error
+            raise self._unreachable(error) from error
         except msgspec.DecodeError as error:
-            raise ServerUnreachable(
-                f"{self.url} did not answer as a prefectlite server does (HTTP {response.status_code})"
-            ) from error
+            raise self._strange(response.status_code) from error
+
+    @property
+    def mismatch(self) -> str:
+        """What is to be said of a server of another version."""
+        return f"The server {self.url} is of version {self._server_version}, and this of {__version__}: install the same one"
+
+    def _note_version(self, version: str | None) -> None:
+        self._server_version = version or self._server_version
+        if self._server_version == __version__:
+            self.mismatched.clear()
+        else:
+            self.mismatched.set()
+
+    async def put(self, path: str, pieces: AsyncIterator[bytes], size: int) -> bytes:
+        """What is answered to `size` bytes that are put at a path of the server."""
+        headers = {"content-length": str(size), "content-type": "application/octet-stream"}
+        try:
+            response = await self._http.put(f"{self.url}{path}", content=pieces, headers=headers)
+        except self._errors as error:
+            raise self._unreachable(error) from error
+        self._check(response.status_code, response.content)
+        return response.content
+
+    async def get(self, path: str, take: Callable[[bytes], None]) -> None:
+        """Hand what lies at a path of the server to `take`, piece by piece."""
+        try:
+            async with self._http.stream("GET", f"{self.url}{path}") as response:
+                if response.status_code >= 400:
+                    self._check(response.status_code, await response.aread())
+                async for piece in response.aiter_raw():
+                    take(piece)
+        except self._errors as error:
+            raise self._unreachable(error) from error
+
+    def _check(self, status: int, content: bytes) -> None:
+        """Raise the error that an answer names, if it does."""
+        if status < 400:
+            return
+        try:
+            error = msgspec.json.decode(content)["errors"][0]
+            code, message = str(error["extensions"]["code"]), str(error["message"])
+        except (msgspec.DecodeError, LookupError, TypeError):
+            raise self._strange(status) from None
+        if code == "API_ERROR":
+            raise ServerUnreachable(f"The server {self.url} could not answer: {message}")
+        raise error_named(code, message)
+
+    def _unreachable(self, error: Exception) -> ServerUnreachable:
+        return ServerUnreachable(f"The server {self.url} cannot be reached: {error or type(error).__name__}")
+
+    def _strange(self, status: int) -> ServerUnreachable:
+        return ServerUnreachable(f"{self.url} did not answer as a prefectlite server does (HTTP {status})")
 
     def subscribe(self, query: str, **variables: Any) -> AsyncGenerator[dict[str, Any], None]:
         """The data of each piece of news of a subscription, as it comes. Close it (`contextlib.aclosing`).

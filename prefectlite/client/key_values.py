@@ -7,6 +7,7 @@ from typing import Any
 
 from prefectlite.clock import Clock
 from prefectlite.errors import BadRequest
+from prefectlite.orchestrator.calls import KeyValue
 from prefectlite.repository import key_values
 from prefectlite.repository.database import Database, Transaction
 
@@ -38,6 +39,14 @@ class KeyValues:
     async def get(self, key: str) -> Any:
         """The value of a key. Raises KeyNotFound."""
         return await key_values.value_of(self._database, key)
+
+    async def set_text(self, given: KeyValue) -> str:
+        """As `set`, of a value that travelled as JSON."""
+        return await self.set(given.key, json.loads(given.value))
+
+    async def get_text(self, key: str) -> str:
+        """As `get`, for a value that is to travel as JSON."""
+        return json.dumps(await self.get(key))
 
     async def delete(self, key: str) -> bool:
         """Forget a key. True; raises KeyNotFound if it is not there."""

@@ -9,6 +9,7 @@ from prefectlite.errors import Forbidden
 from prefectlite.orchestrator.calls import (
     CACHED,
     FLOW_RUN,
+    KEEPS_RESULT,
     LEAVE,
     MAY_BEGIN,
     SCHEDULED_RUNS,
@@ -17,6 +18,7 @@ from prefectlite.orchestrator.calls import (
     Call,
     Executor,
     Proposals,
+    ResultOffer,
 )
 from prefectlite.records import LogRow
 from prefectlite.repository import agent_runs
@@ -68,10 +70,18 @@ class Remit:
             await self._check_executor(question)
         elif name in (TASK_RUNS.name, FLOW_RUN.name, MAY_BEGIN.name):
             await self.check_runs([question])
+        elif name == KEEPS_RESULT.name:
+            await self.check_offer(question)
         elif name == TASK_RUN_STATE.name:
             await self.check_task_runs([question])
         elif name == CACHED.name:
             await self.check_runs([question.flow_run_id])
+
+    async def check_offer(self, offer: ResultOffer) -> None:
+        """Raises Forbidden unless an executor of its agents executes the run, or says so."""
+        if not _is_of(offer.executor_id, await self._agents()):
+            raise Forbidden(f"Executor {offer.executor_id} is not one of an agent with this token")
+        await self.check_runs([offer.flow_run_id])
 
     async def refusals(self, sent: Proposals) -> list[Refuse | None]:
         """The verdicts on those of the proposals that are not for these agents to make.

@@ -40,7 +40,7 @@ class FlowRunExecution:
     def __init__(self, request: RunRequest, around: Surroundings) -> None:
         self.flow_run_id, self.lease, self.values = request.flow_run_id, request.lease, request.values
         self.orchestrator, self.caller, self.clock = around.orchestrator, around.caller, around.clock
-        self.reader, self.results = around.reader, around.results
+        self.reader, self.results = around.reader, around.results.of_run(request.flow_run_id, request.lease)
         self.graph = request.graph
         self.options = request.options
         self.single_pass = request.options.single_pass

@@ -21,8 +21,12 @@ class LargeResults:
     """Results on their way to the result store and back. Without a store, all of them stay in the record."""
 
     def __init__(self, store: ResultStore | None, settings: Settings) -> None:
-        self._store = store
+        self._store, self._settings = store, settings
         self._most_inline = sys.maxsize if store is None else settings.inline_result_bytes
+
+    def of_run(self, flow_run_id: str, lease: int) -> LargeResults:
+        """As the execution of this run uses them."""
+        return LargeResults(None if self._store is None else self._store.of_run(flow_run_id, lease), self._settings)
 
     def is_large(self, result: ResultRecord) -> bool:
         """Whether `result` is too large for the record."""

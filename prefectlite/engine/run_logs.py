@@ -145,7 +145,7 @@ class RunLogHandler(logging.Handler):
 
 def _is_for_people(record: logging.LogRecord) -> bool:
     """Whether the terminal should show it: not what it shows anyway, nor, unless asked for, that all goes well."""
-    if "printed" in record.__dict__:
+    if "printed" in record.__dict__ or (_unshown and active_log.get() is not None):
         return False
     return _is_stored(record) or get_logger().getEffectiveLevel() <= logging.DEBUG
 
@@ -188,8 +188,25 @@ class _Place:
 
 _OURS = (RunLogHandler, _Console)
 _handler = RunLogHandler()
+_unshown = 0
 _places: dict[str, _Place] = {}
 _lock = threading.Lock()
+
+
+@contextmanager
+def runs_unshown() -> Iterator[None]:
+    """In this block standard error does not show what is logged in runs; their logs have it."""
+    global _unshown
+    _unshown += 1
+    try:
+        yield
+    finally:
+        _unshown -= 1
+
+
+def shows_runs() -> bool:
+    """Whether standard error shows what is logged in runs."""
+    return not _unshown
 
 
 @contextmanager

@@ -55,6 +55,22 @@ class Executor(msgspec.Struct, frozen=True):
     labels: list[str]
 
 
+class KeyValue(msgspec.Struct, frozen=True):
+    """What a key of the key-value store is to have: a value, as JSON."""
+
+    key: str
+    value: str
+
+
+class ResultOffer(msgspec.Struct, frozen=True):
+    """A large result, of so many bytes, of a run that the executor executes with this lease."""
+
+    executor_id: str
+    flow_run_id: str
+    lease: int
+    size: int
+
+
 Verdicts = list[Accept | Replace | Wait | Refuse]
 
 
@@ -85,5 +101,12 @@ FLOW: Call[str, FlowRow] = Call("flow", str, FlowRow)
 MAY_BEGIN: Call[str, bool] = Call("may_begin", str, bool)
 #: The value of the secret of this name, for the code of a run.
 SECRET: Call[str, Any] = Call("secret", str, Any)
+#: Whether there is a place for a large result besides the record.
+KEEPS_RESULT: Call[ResultOffer, bool] = Call("keeps_result", ResultOffer, bool)
+#: The key-value store, for the code of a run. Values travel as JSON, which holds what no other notation here does.
+SET_KEY: Call[KeyValue, str] = Call("set_key", KeyValue, str)
+GET_KEY: Call[str, str] = Call("get_key", str, str)
+DELETE_KEY: Call[str, bool] = Call("delete_key", str, bool)
+LIST_KEYS: Call[None, list[str]] = Call("list_keys", None, list[str])
 #: An executor ends in good order.
 LEAVE: Call[Executor, None] = Call("leave", Executor, None)

@@ -72,6 +72,10 @@ class RunReader(Protocol):
 class ResultStore(Protocol):
     """Where results lie that are too large for the record."""
 
+    def of_run(self, flow_run_id: str, lease: int) -> ResultStore:
+        """The store as the execution of this run, with this lease, uses it."""
+        ...
+
     async def put(self, result: ResultRecord) -> ResultRecord:
         """What the record is to keep in place of `result`, which is safe when this returns. Raises what goes wrong."""
         ...

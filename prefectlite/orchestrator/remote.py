@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from prefectlite.clock import Clock
 from prefectlite.errors import PrefectliteError, StoreUnavailable
@@ -26,6 +26,9 @@ from prefectlite.orchestrator.persistence import Outage, done_at_last, read_at_l
 from prefectlite.records import LogRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.rules.proposals import FlowRunProposal, TaskRunProposal
 
+#: Bytes of results in a message. A server takes ten million, and JSON writes them longer.
+MOST_BYTES = 4 * 1024 * 1024
+
 
 class RemoteOrchestrator(Door):
     """An Orchestrator that holds no rule: proposals that arrive together travel together."""
@@ -38,13 +41,18 @@ class RemoteOrchestrator(Door):
         self.queue.look = self._look_for_slots
 
     async def _commit(self, pending: Sequence[Pending]) -> None:
+        try:
+            for parcel in _parcels(pending):
+                await self._send(parcel)
+        except asyncio.CancelledError:
+            give_up(pending)
+            raise
+
+    async def _send(self, pending: Sequence[Pending]) -> None:
         again = any(one.again for one in pending)
         while pending:
             try:
                 verdicts = await self._tried([one.proposal for one in pending], again)
-            except asyncio.CancelledError:
-                give_up(pending)
-                raise
             except StoreUnavailable as error:
                 pending, again = self._all_waiting_on(pending, error), True
             except PrefectliteError as error:
@@ -69,6 +77,22 @@ class RemoteOrchestrator(Door):
 
     async def _look_for_slots(self) -> None:
         self._slot_news = await self._ask(SLOT_NEWS, self._slot_news)
+
+
+def _parcels(pending: Sequence[Pending]) -> Iterator[list[Pending]]:
+    """What travels together: proposals whose results have no more than so many bytes in all."""
+    parcel: list[Pending] = []
+    size = 0
+    for one in pending:
+        result = one.proposal.result if isinstance(one.proposal, TaskRunProposal) else None
+        more = len(result.data) if result is not None and result.data is not None else 0
+        if parcel and size + more > MOST_BYTES:
+            yield parcel
+            parcel, size = [], 0
+        parcel.append(one)
+        size += more
+    if parcel:
+        yield parcel
 
 
 class RemoteRunLog(GatheredLog):

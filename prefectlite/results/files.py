@@ -10,12 +10,13 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from prefectlite.disk import sync
 from prefectlite.errors import SerializationError
 from prefectlite.records import ELSEWHERE, ResultRecord
 from prefectlite.results import codec
+from prefectlite.results.pieces import Incoming, Outgoing
 from prefectlite.results.recent import Recent
 from prefectlite.results.seal import DIGEST_BYTES, Seal, Sealed
 
@@ -46,6 +47,24 @@ class FileResultStore:
     async def value(self, result: ResultRecord) -> Any:
         """The value. Raises SerializationError, saying why, if the file is gone, altered or not ours."""
         return await asyncio.to_thread(self._value, result)
+
+    def of_run(self, flow_run_id: str, lease: int) -> FileResultStore:
+        """Itself: it keeps results of all runs."""
+        return self
+
+    async def take(self, encoding: str, digest: bytes, pieces: AsyncIterator[bytes]) -> ResultRecord:
+        """What the record keeps of a result that comes in pieces, which is safe in its file now.
+
+        Raises BadRequest if they are not what `digest` says, OSError, and what `pieces` raises; nothing is left of it then.
+        """
+        incoming = await asyncio.to_thread(self._begin, encoding, digest)
+        await incoming.fill(pieces)
+        await asyncio.to_thread(self._settle, incoming, digest)
+        return ResultRecord(encoding + ELSEWHERE, digest)
+
+    async def give(self, result: ResultRecord) -> Outgoing:
+        """The encoded value, to be read in pieces. Raises SerializationError, saying why, as `value` does."""
+        return await asyncio.to_thread(self._give, result)
 
     # -- for the collection of garbage ------------------------------------------------------------------------------------
 
@@ -92,9 +111,7 @@ class FileResultStore:
         return ResultRecord(result.encoding + ELSEWHERE, sealed.digest)
 
     def _value(self, result: ResultRecord) -> Any:
-        name = result.data or b""
-        if len(name) != DIGEST_BYTES:
-            raise SerializationError("the record does not say which file it is in")
+        name = _checked_name(result)
         try:
             return codec.decode(self._seal.opened(self._content(name), name, result.encoding))
         except FileNotFoundError:
@@ -105,13 +122,42 @@ class FileResultStore:
             raise SerializationError(f"its file {self._path(name)} is of no use: {error}") from error
 
     def _content(self, name: bytes) -> bytes:
+        with self._open(name) as file:
+            return file.read()
+
+    def _open(self, name: bytes) -> BinaryIO:
         with suppress(FileNotFoundError):
-            return _read(self._path(name))
+            return _open(self._path(name))
         for entry in _entries(self._directory() / _ASIDE):  # for a moment, or longer if the process ended that put it there
             if entry.name.startswith(name.hex()):
                 with suppress(FileNotFoundError):
-                    return _read(Path(entry.path))
-        return _read(self._path(name))
+                    return _open(Path(entry.path))
+        return _open(self._path(name))
+
+    def _begin(self, encoding: str, digest: bytes) -> Incoming:
+        self._written.add(digest, digest)
+        path = self._path(digest)
+        _make_directory(path.parent, self._root)
+        return Incoming(_unfinished(path), self._seal.head(encoding, digest), encoding, digest)
+
+    def _settle(self, incoming: Incoming, digest: bytes) -> None:
+        path = self._path(digest)
+        incoming.path.replace(path)
+        sync(path.parent)
+
+    def _give(self, result: ResultRecord) -> Outgoing:
+        name = _checked_name(result)
+        try:
+            file = self._open(name)
+        except FileNotFoundError:
+            raise SerializationError("its file is gone") from None
+        except OSError as error:
+            raise SerializationError(f"its file cannot be read: {error.strerror}") from error
+        try:
+            return Outgoing(file, os.fstat(file.fileno()).st_size - self._seal.check_head(file, name, result.encoding))
+        except BaseException:
+            file.close()
+            raise
 
     def _folders(self) -> list[Path]:
         """The directories that files are in."""
@@ -172,16 +218,32 @@ def _is_there(path: Path, sealed: Sealed, data: bytes) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | _NO_LINKS)
-    with open(descriptor, "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is not a file")
+    with _open(path) as file:
         return file.read()
+
+
+def _open(path: Path) -> BinaryIO:
+    file = open(os.open(path, os.O_RDONLY | _NO_LINKS), "rb")  # noqa: PTH123, SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is not a file")
+    return file
+
+
+def _checked_name(result: ResultRecord) -> bytes:
+    name = result.data or b""
+    if len(name) != DIGEST_BYTES:
+        raise SerializationError("the record does not say which file it is in")
+    return name
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{secrets.token_hex(16)}")
 
 
 def _write(path: Path, root: Path, *parts: bytes) -> None:
     _make_directory(path.parent, root)
-    unfinished = path.with_name(f".{secrets.token_hex(16)}")
+    unfinished = _unfinished(path)
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o600)
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123

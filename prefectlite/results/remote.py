@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefectlite.errors import SerializationError, SettingsError
@@ -16,6 +19,7 @@ from prefectlite.lazily import lazily
 from prefectlite.records import ELSEWHERE, ResultRecord
 from prefectlite.results import codec
 from prefectlite.results.files import BATCH
+from prefectlite.results.pieces import Incoming, Outgoing
 from prefectlite.results.recent import Recent
 from prefectlite.results.seal import DIGEST_BYTES, Seal
 
@@ -51,6 +55,29 @@ class RemoteResultStore:
     async def value(self, result: ResultRecord) -> Any:
         """The value. Raises SerializationError, saying why, if the file is gone, altered, not ours or out of reach."""
         return await asyncio.to_thread(self._value, result)
+
+    def of_run(self, flow_run_id: str, lease: int) -> RemoteResultStore:
+        """Itself: it keeps results of all runs."""
+        return self
+
+    async def take(self, encoding: str, digest: bytes, pieces: AsyncIterator[bytes]) -> ResultRecord:
+        """What the record keeps of a result that comes in pieces, which is safe there now. It passes through a local file.
+
+        Raises BadRequest if they are not what `digest` says, and what `pieces` and the store raise.
+        """
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp))
+        try:
+            incoming = Incoming(
+                folder / "result", await asyncio.to_thread(self._seal.head, encoding, digest), encoding, digest
+            )
+            await incoming.fill(pieces)
+            return await asyncio.to_thread(self._settle, incoming.path, encoding, digest)
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+    async def give(self, result: ResultRecord) -> Outgoing:
+        """The encoded value, to be read in pieces. Raises SerializationError, saying why, as `value` does."""
+        return await asyncio.to_thread(self._give, result)
 
     # -- for the collection of garbage ------------------------------------------------------------------------------------
 
@@ -95,20 +122,42 @@ class RemoteResultStore:
     def _put(self, result: ResultRecord) -> ResultRecord:
         assert result.data is not None
         sealed = self._seal.sealed(result)
-        name = self._written.get(sealed.digest, _USED_AGAIN)
+        data = result.data
+        name = self._named(sealed.digest, lambda system, path: system.pipe_file(path, sealed.head + data))
+        return ResultRecord(result.encoding + ELSEWHERE, name)
+
+    def _settle(self, file: Path, encoding: str, digest: bytes) -> ResultRecord:
+        return ResultRecord(encoding + ELSEWHERE, self._named(digest, lambda system, path: system.put_file(str(file), path)))
+
+    def _named(self, digest: bytes, write: Callable[[Any, str], Any]) -> bytes:
+        """The name of the file with this content, which is written unless this process has written it a moment ago."""
+        name = self._written.get(digest, _USED_AGAIN)
         if name is None:
-            name = sealed.digest + secrets.token_bytes(_SUFFIX_BYTES)
+            name = digest + secrets.token_bytes(_SUFFIX_BYTES)
             system, path = self._path(name)
             with suppress(NotImplementedError):
                 system.makedirs(path.rpartition("/")[0], exist_ok=True)
-            system.pipe_file(path, sealed.head + result.data)
-            self._written.add(sealed.digest, name)
-        return ResultRecord(result.encoding + ELSEWHERE, name)
+            write(system, path)
+            self._written.add(digest, name)
+        return name
+
+    def _give(self, result: ResultRecord) -> Outgoing:
+        name = _checked_name(result)
+        try:
+            system, path = self._path(name)
+            size, file = system.size(path), system.open(path, "rb")
+        except FileNotFoundError:
+            raise SerializationError("its file is gone") from None
+        except Exception as error:  # each kind of store has its own
+            raise SerializationError(f"its file cannot be read: {type(error).__name__}: {error}") from error
+        try:
+            return Outgoing(file, size - self._seal.check_head(file, name[:DIGEST_BYTES], result.encoding))
+        except BaseException:
+            file.close()
+            raise
 
     def _value(self, result: ResultRecord) -> Any:
-        name = result.data or b""
-        if len(name) != _NAME_BYTES:
-            raise SerializationError("it does not lie under result_store_url")
+        name = _checked_name(result)
         try:
             system, path = self._path(name)
             content = system.cat_file(path)
@@ -146,6 +195,13 @@ class RemoteResultStore:
                 system.rm_file(path)
                 removed += 1
         return removed
+
+
+def _checked_name(result: ResultRecord) -> bytes:
+    name = result.data or b""
+    if len(name) != _NAME_BYTES:
+        raise SerializationError("it does not lie under result_store_url")
+    return name
 
 
 def _moment(modified: datetime) -> float:

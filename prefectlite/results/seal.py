@@ -11,15 +11,16 @@ import hmac
 import secrets
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from prefectlite.errors import SerializationError
 from prefectlite.records import ELSEWHERE, ResultRecord
 from prefectlite.repository.key_file import made_key, read_key
+from prefectlite.results.pieces import digest_of
 
 _KEY_BYTES = 32
 _SEAL_BYTES = DIGEST_BYTES = hashlib.sha256().digest_size
-_ENCODINGS = ("msgpack", "cloudpickle")
+ENCODINGS = ("msgpack", "cloudpickle")
 
 
 class Sealed(NamedTuple):
@@ -40,11 +41,19 @@ class Seal:
     def sealed(self, result: ResultRecord) -> Sealed:
         """`result`, which has data, as a file has it. Raises OSError if there is no key and none can be made."""
         assert result.data is not None
-        line = f"{result.encoding}\n".encode()
-        content = hashlib.sha256(line)
-        content.update(result.data)
-        digest = content.digest()
-        return Sealed(digest, hmac.digest(self._key(), digest, "sha256") + line)
+        digest = digest_of(result.encoding, result.data)
+        return Sealed(digest, self.head(result.encoding, digest))
+
+    def head(self, encoding: str, digest: bytes) -> bytes:
+        """What the file of a result begins with, before the result's own bytes. Raises OSError as `sealed` does."""
+        return hmac.digest(self._key(), digest, "sha256") + f"{encoding}\n".encode()
+
+    def check_head(self, file: BinaryIO, digest: bytes, encoding: str) -> int:
+        """The length of the head of an open file, which is read. Raises SerializationError if it is another."""
+        expected = self.head(encoding.removesuffix(ELSEWHERE), digest)
+        if encoding.removesuffix(ELSEWHERE) not in ENCODINGS or not hmac.compare_digest(file.read(len(expected)), expected):
+            raise SerializationError(f"it was not written with the key in {self.key_file}, or has been damaged")
+        return len(expected)
 
     def opened(self, content: bytes, digest: bytes, encoding: str) -> ResultRecord:
         """The result in a file. Raises SerializationError if it is not the one with this digest, or has not our seal."""
@@ -54,7 +63,7 @@ class Seal:
         if not hmac.compare_digest(hmac.digest(self._key(), digest, "sha256"), content[:_SEAL_BYTES]):
             raise SerializationError(f"it was not written with the key in {self.key_file}")
         line = f"{encoding.removesuffix(ELSEWHERE)}\n".encode()
-        if encoding.removesuffix(ELSEWHERE) not in _ENCODINGS or content[_SEAL_BYTES : _SEAL_BYTES + len(line)] != line:
+        if encoding.removesuffix(ELSEWHERE) not in ENCODINGS or content[_SEAL_BYTES : _SEAL_BYTES + len(line)] != line:
             raise SerializationError(f"it is not what the record says it is ({encoding})")
         return ResultRecord(encoding.removesuffix(ELSEWHERE), content[_SEAL_BYTES + len(line) :])
 

@@ -54,6 +54,8 @@ class Agent:
         self._due: list[tuple[int, str]] = []
         self._expected: set[tuple[int, str]] = set()  # the same
         self._changed = asyncio.Event()
+        self.looked = asyncio.Event()  # set once it has looked for the first time
+        self._apart: set[str] = set()  # runs that have a process of their own, or are to have one
         self._waiting: dict[str, str | None] = {}  # runs that cannot be begun now -> from whom they are to be taken
 
     async def run(self) -> None:
@@ -62,6 +64,7 @@ class Agent:
             self._processes.warm()
         with self._site.bus.subscribe(ALL_FLOW_RUNS) as subscription:
             await self.look()
+            self.looked.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._begin_due())
                 async for event in subscription:
@@ -90,14 +93,18 @@ class Agent:
             heapq.heappush(self._due, (due, run_id))
             self._changed.set()
 
+    def begin_due(self) -> None:
+        """Begin what is due now, of what it has heard of."""
+        while self._due and self._due[0][0] <= self._site.clock.micros():
+            found = heapq.heappop(self._due)
+            self._expected.discard(found)
+            self._begin(self.execute(found[1]))
+
     async def _begin_due(self) -> None:
         clock = self._site.clock
         while True:
             self._changed.clear()
-            while self._due and self._due[0][0] <= clock.micros():
-                found = heapq.heappop(self._due)
-                self._expected.discard(found)
-                self._begin(self.execute(found[1]))
+            self.begin_due()
             if not self._due:
                 await self._changed.wait()
                 continue
@@ -174,7 +181,8 @@ class Agent:
             return
         try:
             if self._needs_process(row):
-                await self._execute_apart(flow, row, takeover_from)
+                if row.id not in self._apart:  # its process may take its time to start, and it is scheduled until then
+                    await self._execute_apart(flow, row, takeover_from)
                 return
             graph = await self._catalog.find(flow)
         except Exception as error:
@@ -192,12 +200,16 @@ class Agent:
 
     async def _execute_apart(self, flow: FlowRow, row: FlowRunRow, takeover_from: str | None) -> None:
         site = self._site
-        if not site.orchestrator.queue.labels.isdisjoint(row.labels):  # no process is to wait for a slot
-            if not await site.host.reserve(row, takeover_from):
-                self._give_up(row, "it was begun, or ended, elsewhere")
-                return
-            row, takeover_from = await site.flow_run(row.id), site.owner_id
-        outcome = await self._processes.execute(flow, row, takeover_from)
+        self._apart.add(row.id)
+        try:
+            if not site.orchestrator.queue.labels.isdisjoint(row.labels):  # no process is to wait for a slot
+                if not await site.host.reserve(row, takeover_from):
+                    self._give_up(row, "it was begun, or ended, elsewhere")
+                    return
+                row, takeover_from = await site.flow_run(row.id), site.owner_id
+            outcome = await self._processes.execute(flow, row, takeover_from)
+        finally:
+            self._apart.discard(row.id)
         if outcome.unloadable is not None:
             await self._fail(row, outcome.unloadable)
         elif outcome.refused is not None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from prefectlite.client.http import Client
 from prefectlite.contexts import active_record
+from prefectlite.errors import ApiError
 from prefectlite.kept import kept
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.calls import Executor
+from prefectlite.orchestrator.persistence import read_at_last
 from prefectlite.plain_calls import RecordElsewhere
 from prefectlite.remote_site import TurnsAtTheServer, open_remote_site, registered
 from prefectlite.services.agent import Agent
@@ -24,19 +28,34 @@ LOOKS = 4
 
 
 class RemoteAgent:
-    """Works for the server at `settings.api_url`, as the agent `name` with these labels."""
+    """Works for the server at `settings.api_url`, as the agent `name` with these labels.
 
-    def __init__(self, settings: Settings, name: str, labels: Collection[str]) -> None:
-        self._settings, self._name, self._labels = settings, name, labels
+    With `max_polls` it asks for runs so many times, and ends when those that it has begun by then have ended.
+    """
+
+    def __init__(self, settings: Settings, name: str, labels: Collection[str], max_polls: int | None = None) -> None:
+        self._settings, self.name, self._labels = settings, name, labels
         self._work: set[asyncio.Task[Any]] = set()
+        self._polls, self._max_polls = 0, max_polls
+        self._polled, self._poked = asyncio.Event(), asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many runs it executes, or is about to."""
+        return len(self._work)
+
+    def poke(self) -> None:
+        """Have it ask at once whether there is something to do."""
+        self._poked.set()
 
     async def run(self, stop: asyncio.Event, at_once: asyncio.Event, told: Callable[[str], None]) -> None:
         """Begin what is due until `stop` is set; then runs get their grace period, unless `at_once` is set, too.
 
         What goes on after that is left in the record, for others to take up. `told` hears what a person wants to know.
+        Raises ApiError if the server refuses, or is of another version, even if only from now on.
         """
-        async with Client(self._settings.api_url) as client:
-            registering = asyncio.create_task(registered(client, self._name, self._labels))
+        async with Client(self._settings.api_url, executes=True) as client:
+            registering = asyncio.create_task(registered(client, self.name, self._labels))
             stopping = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait([registering, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -60,18 +79,47 @@ class RemoteAgent:
             listen("sign of life", lambda: self._look(agent))
             listen("report", lambda: _report(site, told))
             looking = asyncio.create_task(restarting("agent", agent.run))
-            told(f"Agent {self._name} works for {self._settings.api_url}")
+            told(f"Agent {self.name} works for {self._settings.api_url}, {self._takes()}")
+            mismatched = asyncio.create_task(client.mismatched.wait())
+            polling = asyncio.create_task(self._polled.wait())
+            ends = [stopping, mismatched]
             try:
-                await asyncio.wait([stopping])
+                await asyncio.wait([*ends, polling], return_when=asyncio.FIRST_COMPLETED)
+                looking.cancel()
+                while self._work and not any(end.done() for end in ends):
+                    await asyncio.wait([*self._work, *ends], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 looking.cancel()
+                if mismatched.done():
+                    at_once.set()  # nothing of what runs do can be told any more
                 await self._wind_down(site, at_once, told)
+                is_over = mismatched.done()
+                for task in (polling, mismatched):
+                    task.cancel()
+        if is_over:
+            raise ApiError(client.mismatch)
 
     async def _look(self, agent: Agent) -> None:
         """Ask now and then what there is to do, whatever news there is: so the server knows that the agent is alive."""
+        await agent.looked.wait()
         while True:
-            await asyncio.sleep(self._settings.agent_silence / LOOKS)
+            self._polls += 1
+            if self._polls == self._max_polls:
+                agent.begin_due()
+                self._polled.set()
+            await self._pause()
             await agent.look()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.agent_silence / LOOKS):
+                await self._poked.wait()
+        self._poked.clear()
+
+    def _takes(self) -> str:
+        if not self._labels:
+            return "and takes runs without labels"
+        return f"and takes runs that have labels among {', '.join(sorted(self._labels))}"
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = kept(asyncio.create_task(work))
@@ -97,8 +145,9 @@ async def _report(site: Site, told: Callable[[str], None]) -> None:
             run_id, state = event.flow_run_id, event.state
             if state.name == "Running" and site.has(run_id):
                 begun.add(run_id)
-                run = await site.flow_run(run_id)
-                told(f"Flow run {run.name} ({run_id}) of {(await site.flow(run.flow_id)).name} begins")
+                run = await read_at_last(partial(site.flow_run, run_id), "flow runs")
+                flow = await read_at_last(partial(site.flow, run.flow_id), "flows")
+                told(f"Flow run {run.name} ({run_id}) of {flow.name} begins")
             elif state.is_finished and run_id in begun:
                 begun.discard(run_id)
                 told(f"Flow run {run_id} has ended: {state.name}")

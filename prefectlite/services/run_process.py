@@ -9,15 +9,22 @@ import signal
 import socket
 import sys
 from collections.abc import Collection
+from contextlib import nullcontext
+from functools import partial
+from typing import Literal
 
 import msgspec
 
+from prefectlite.client.http import Client
+from prefectlite.client.server_results import ServerResults
 from prefectlite.clock import process_clock
 from prefectlite.contexts import active_record
+from prefectlite.engine.run_logs import runs_unshown
 from prefectlite.errors import RunInterrupted, TransitionRefused
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import StateChange
 from prefectlite.orchestrator.line import Line
+from prefectlite.orchestrator.protocols import ResultStore
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
 from prefectlite.plain_calls import RecordElsewhere
 from prefectlite.records import FlowRow, FlowRunRow
@@ -39,8 +46,9 @@ class Job(msgspec.Struct, frozen=True):
     owner_id: str
     settings: Settings
     path: list[str]
-    has_results: bool
+    results: Literal["none", "own", "server"]  # where large results are kept
     takeover_from: str | None = None
+    shows_log: bool = True  # whether standard error has what is in the run's log
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -56,7 +64,11 @@ class OwnSite(Site):
     def __init__(self, job: Job, line: Line, bus: Bus) -> None:
         self._job = job
         ports = RemoteOrchestrator(line.ask), RemoteRunLog(line.ask), RemoteReader(line.ask)
-        results = result_store(job.settings) if job.has_results else None
+        results: ResultStore | None = None
+        if job.results == "own":
+            results = result_store(job.settings)
+        elif job.results == "server":
+            results = ServerResults(line.ask, partial(_client, job.settings), job.owner_id)
         super().__init__(job.settings, process_clock(), bus, job.owner_id, ports, results)
 
     async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
@@ -70,6 +82,10 @@ class OwnSite(Site):
     async def flow(self, flow_id: str) -> FlowRow:
         """The one flow there is."""
         return self._job.flow
+
+
+def _client(settings: Settings) -> Client:
+    return Client(settings.api_url, token=settings.api_token or None, executes=True)
 
 
 def main(number: int) -> None:
@@ -97,7 +113,9 @@ async def _serve(connection: socket.socket) -> None:
     listening = asyncio.create_task(line.run(connection))
     # Whoever started this process is gone: others take up the run, which must not go on here.
     listening.add_done_callback(lambda _: os._exit(0))
-    line.tell(OUTCOME, await _execute(await job, line, bus, interrupted))
+    what = await job
+    with nullcontext() if what.shows_log else runs_unshown():
+        line.tell(OUTCOME, await _execute(what, line, bus, interrupted))
     await asyncio.sleep(60)  # the other side hangs up
 
 

@@ -10,10 +10,12 @@ import socket
 import sys
 from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from prefectlite.client.server_results import ServerResults
+from prefectlite.engine.run_logs import shows_runs
 from prefectlite.errors import WorkerDied
 from prefectlite.executors.worker_process import told_exit
 from prefectlite.ids import new_id
@@ -55,9 +57,8 @@ class RunProcesses:
     async def execute(self, flow: FlowRow, run: FlowRunRow, takeover_from: str | None) -> Outcome:
         """How the execution of a run came out, whose final state is in the record then, unless the outcome says why not."""
         for time in range(MOST_TIMES + 1):
-            job = Job(
-                flow, run, self._site.owner_id, self._site.settings, _path(), self._site.results is not None, takeover_from
-            )
+            whose = flow, run, self._site.owner_id, self._site.settings
+            job = Job(*whose, _path(), _results(self._site), takeover_from, shows_runs())
             process = await self._process()
             outcome = await self._executed(process, job)
             if outcome is not None or self._closed:
@@ -218,6 +219,13 @@ async def _started() -> _Process:
     finally:
         theirs.close()
     return _Process(process, ours)
+
+
+def _results(site: Site) -> Literal["none", "own", "server"]:
+    """Where a process keeps large results of its run: where its parent does."""
+    if site.results is None:
+        return "none"
+    return "server" if isinstance(site.results, ServerResults) else "own"
 
 
 def _path() -> list[str]:

@@ -126,3 +126,16 @@ async def test_the_more_wait_the_fewer_each_gets() -> None:
     together = await asyncio.gather(*(turns.mine() for _ in range(50)))
     assert alone > 1_000
     assert together[0] < alone / 20
+
+
+@pytest.mark.asyncio
+async def test_who_executes_runs_waits_for_nobody() -> None:
+    turns = Turns()
+    turns.took(1_000.0)
+    waiting = asyncio.create_task(turns.mine())
+    ahead = turns.ahead()
+    assert await asyncio.wait_for(ahead.mine(), 10) > 10_000
+    ahead.took(1.0, 10)
+    assert turns._credit < -1_000, "what agents spend, the others have less"
+    assert not waiting.done()
+    waiting.cancel()

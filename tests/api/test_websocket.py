@@ -170,6 +170,8 @@ async def test_connections_have_a_most(port: int, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(InvalidStatus):
             async with dial(port):
                 pass
+        async with dial(port, additional_headers={"x-prefectlite-executor": "1"}) as agent:
+            await initialise(agent)  # runs begin with what it hears
     async with asyncio.timeout(10):
         while True:
             try:

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from prefectlite import Flow, task
+from prefectlite.api.endpoint import MAX_BODY
 from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import BadRequest, ServerUnreachable
 from prefectlite.live.bus import Bus
@@ -35,11 +36,13 @@ class Wire:
 
     def __init__(self, session: Session, losses: float, seed: int) -> None:
         self._session, self._losses, self._dice = session, losses, random.Random(seed)
-        self.lost = 0
+        self.lost = self.largest = 0
 
     async def ask(self, call: Call[Any, Any], question: Any) -> Any:
         self._lose()
-        sent = msgspec.json.decode(msgspec.json.encode(question))
+        written = msgspec.json.encode(question)
+        self.largest = max(self.largest, len(written))
+        sent = msgspec.json.decode(written)
         answers = self._session.answers
         known = answers.call_named(call.name)
         answer = await answers.answer(known, msgspec.convert(sent, known.question))
@@ -132,6 +135,21 @@ async def test_results_and_lines_travel() -> None:
         ((count,),) = await session.database.read("SELECT count(*) FROM result WHERE data IS NOT NULL")
         assert count == 2
         assert await session.database.read("SELECT message FROM log ORDER BY seq") == [("so many: 256",)]
+
+
+@pytest.mark.asyncio
+async def test_no_message_is_larger_than_a_server_takes() -> None:
+    @task
+    def large(number: int) -> bytes:
+        return bytes([number]) * 500_000
+
+    with Flow("heavy") as flow:
+        large.map(list(range(40)))
+    async with far() as (session, site, wire):
+        assert (await executed(session, site, flow)).is_successful()
+        assert 4_000_000 < wire.largest < MAX_BODY
+        ((count,),) = await session.database.read("SELECT count(*) FROM result WHERE length(data) > 500000")
+        assert count == 40
 
 
 @pytest.mark.asyncio

@@ -96,14 +96,16 @@ def serving(*arguments: str, port: int, cwd: Path, prefix: Sequence[str] = (), *
 @contextlib.contextmanager
 def agent(*arguments: str, url: str, cwd: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """An `agent local start` that has begun to work for the server at `url`."""
-    command = [sys.executable, "-m", "prefectlite", "agent", "local", "start", "--api", url, *arguments]
+    start = ("agent", "local", "start", "--no-hostname-label", "--api", url)
+    command = [sys.executable, "-m", "prefectlite", *start, *arguments]
     environment = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
         assert process.stdout is not None
-        assert "works for" in process.stdout.readline()
+        while "works for" not in (line := process.stdout.readline()):
+            assert line, "it has ended"
         yield process
     finally:
         if process.poll() is None:

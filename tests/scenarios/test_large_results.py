@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.processes import PATIENCE, rows, serving, wait_until
+from tests.scenarios.processes import PATIENCE, agent, prefectlite, rows, serving, wait_until
 
 FLOW = """
 import asyncio, os
@@ -136,3 +136,62 @@ def test_a_server_removes_what_nothing_names(tmp_path: Path, free_port: int) -> 
     with serving(port=free_port, cwd=tmp_path):
         wait_until(lambda: not forgotten.exists())
     assert young.exists()
+
+
+ON_AGENTS = FLOW.replace('"a" * 1_000_000', '"a" * 6_000_000').replace('Flow("large")', 'Flow("large", run_config=CONFIG)')
+ON_AGENTS = ON_AGENTS.replace(
+    "HERE = ",
+    """from prefectlite.run_configs import UniversalRun
+
+CONFIG = UniversalRun(labels=["far"], isolate=os.environ.get("ISOLATED") or None)
+HERE = """,
+    1,
+)
+SILENT = {"PREFECTLITE_AGENT_SILENCE": "1.5"}
+
+
+@pytest.mark.parametrize("isolated", ["", "process"])
+@pytest.mark.parametrize("url", ["", "file"])
+def test_large_results_of_agents_lie_at_the_server(tmp_path: Path, free_port: int, isolated: str, url: str) -> None:
+    (tmp_path / "large.py").write_text(ON_AGENTS)
+    journal, isolation = tmp_path / "journal.txt", {"ISOLATED": isolated}
+    there = {"PREFECTLITE_RESULT_STORE_URL": f"file://{tmp_path}/there"} if url else {}
+    with serving("large.py", "--auth", port=free_port, cwd=tmp_path, **SILENT, **there, **isolation) as server:
+        server.show((tmp_path / "home" / "token").read_text().strip())
+        made = prefectlite("token", "create", "worker", "--role", "agent", "--api", server.url, cwd=tmp_path)
+        token = next(word for word in made.stdout.split() if word.startswith("pl_"))
+        known = {"url": server.url, "cwd": tmp_path, "PREFECTLITE_API_TOKEN": token, **SILENT}
+        run_id = server.start("large")
+        with agent("-l", "far", **known) as first:
+            wait_until(lambda: journal.exists() and "total" in journal.read_text())
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+        place = tmp_path / ("there" if url else "test.sqlite.results")
+        assert len([path for path in place.rglob("*") if path.is_file()]) == 2
+        (tmp_path / "go").touch()
+        with agent("-l", "far", **known):
+            wait_until(lambda: server.state(run_id) == "Success")
+    assert sorted(journal.read_text().split()) == ["table", "text", "total", "total"], "what was finished is not done again"
+    named = rows(tmp_path / "test.sqlite", "SELECT encoding FROM result ORDER BY 1")
+    assert named == [("cloudpickle@file",), ("msgpack",), ("msgpack@file",)]
+
+
+@pytest.mark.parametrize("limit", ["results", "memory"])
+def test_what_the_server_does_not_take_is_said_and_loses_no_state(tmp_path: Path, free_port: int, limit: str) -> None:
+    (tmp_path / "large.py").write_text(ON_AGENTS)
+    (tmp_path / "go").touch()
+    given = {"PREFECTLITE_MAX_RESULT_BYTES": "2000000"} if limit == "results" else {}
+    options = ["--database", "sqlite://:memory:"] if limit == "memory" else []
+    with serving("large.py", *options, port=free_port, cwd=tmp_path, **given) as server:
+        run_id = server.start("large")
+        with agent("-l", "far", url=server.url, cwd=tmp_path) as process:
+            wait_until(lambda: server.state(run_id) == "Success")
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=PATIENCE)
+        query = "query ($id: uuid) { log(where: {flow_run_id: {_eq: $id}}) { message } }"
+        told = output + "".join(line["message"] for line in server.graphql(query, id=run_id)["log"])
+    assert "Task 'text': its result stays in memory and is computed again on resume" in told
+    if limit == "results":
+        assert "This result has 6,000,005 bytes, and the server takes 2,000,000 at the most (max_result_bytes there)" in told
+    else:
+        assert "the server has no place for results of more than 4 MB outside its database" in told

@@ -18,6 +18,7 @@ from prefectlite import Flow, Parameter, task
 from prefectlite.run_configs import LocalRun, UniversalRun
 
 HERE = Path(__file__).parent
+LABELS = os.environ.get("LABELS", "").split()
 
 def mark(what):
     with (HERE / "marks").open("a") as file:
@@ -61,6 +62,26 @@ def spend(secret):
 with Flow("secretive", run_config=UniversalRun(isolate="process")) as secretive:
     from prefectlite.tasks.secrets import PrefectSecret
     spend(PrefectSecret("TOKEN"))
+
+@task
+def keep(key):
+    from prefectlite import Secret
+    from prefectlite.backend import delete_key, get_key_value, list_keys, set_key_value
+    set_key_value(key, {"count": 2**70, "é": [1.5, None]})
+    assert get_key_value(key) == {"count": 2**70, "é": [1.5, None]}
+    set_key_value("other", 1)
+    assert delete_key("other") is True
+    assert list_keys() == [key]
+    for ask in (get_key_value, delete_key):
+        try:
+            ask("nothing")
+        except ValueError as error:
+            mark(str(error).replace(" ", "_"))
+    assert LABELS or not Secret("NOTHING").exists()  # agents get secrets only with a token
+    mark("kept")
+
+with Flow("keeping", run_config=UniversalRun(isolate="process", labels=LABELS)) as keeping:
+    keep("watermark")
 
 with Flow("lost", run_config=LocalRun(working_dir=HERE / "nowhere")) as lost:
     where("lost")
@@ -188,3 +209,32 @@ def test_every_run_of_an_agent_may_have_one(tmp_path: Path, free_port: int) -> N
     pids = {pid for _, pid in marks(tmp_path)}
     assert len(pids) == 3
     assert not pids & {process.pid, server.process.pid}
+
+
+KEPT = ["No_value_found_for_key:_nothing", "No_key_nothing_found_to_delete", "kept"]
+VALUE = "query { key_value { key value } }"
+
+
+def test_a_run_in_a_process_uses_the_key_value_store_of_its_server(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    with serving("flows.py", "--database", "sqlite:///own.sqlite", port=free_port, cwd=tmp_path) as server:
+        run_id = server.start("keeping")
+        wait_until(lambda: server.state(run_id) in ("Success", "Failed"))
+        assert [what for what, _ in marks(tmp_path)] == KEPT
+        assert server.graphql(VALUE)["key_value"] == [{"key": "watermark", "value": {"count": 2**70, "é": [1.5, None]}}]
+    assert not (tmp_path / "test.sqlite").exists(), "the process opens no database"
+
+
+@pytest.mark.parametrize("isolate", ["no", "process"])
+def test_a_run_of_an_agent_uses_the_key_value_store_of_its_server(tmp_path: Path, free_port: int, isolate: str) -> None:
+    here = FLOWS.replace('isolate="process", labels=LABELS', "labels=LABELS")
+    (tmp_path / "flows.py").write_text(here)
+    with (
+        serving("flows.py", "--database", "sqlite:///own.sqlite", port=free_port, cwd=tmp_path, LABELS="own") as server,
+        agent("-l", "own", url=server.url, cwd=tmp_path, PREFECTLITE_ISOLATE=isolate, LABELS="own"),
+    ):
+        run_id = server.start("keeping")
+        wait_until(lambda: server.state(run_id) in ("Success", "Failed"))
+        assert [what for what, _ in marks(tmp_path)] == KEPT, lines(server, run_id)
+        assert server.graphql(VALUE)["key_value"][0]["key"] == "watermark"
+    assert not (tmp_path / "test.sqlite").exists()

@@ -11,13 +11,21 @@ from prefectlite.api.scalars import JSON
 from prefectlite.client.remits import Remit
 from prefectlite.errors import BadRequest, Forbidden
 from prefectlite.orchestrator.answers import Answers
-from prefectlite.orchestrator.calls import PROPOSE, SECRET, WRITE_LINES, Decided, Proposals
-from prefectlite.roles import AGENTS
+from prefectlite.orchestrator.calls import DELETE_KEY, LEAVE, PROPOSE, SECRET, SET_KEY, WRITE_LINES, Decided, Proposals
+from prefectlite.roles import AGENTS, OPERATORS
+from prefectlite.version import __version__
+
+#: What changes the key-value store needs the same as its mutations do.
+_WRITES = (SET_KEY.name, DELETE_KEY.name)
 
 
 async def executor_call(context: Context, given: Payload) -> Payload:
     answers = context.session.answers
     call = answers.call_named(given["call"])
+    if context.caller.own_version not in (None, __version__) and call.name != LEAVE.name:
+        raise BadRequest(f"The executor is of version {context.caller.own_version}, and this server of {__version__}")
+    if call.name in _WRITES and context.caller.role not in OPERATORS:
+        raise Forbidden("The role agent may read the key-value store, not write it: give this agent a token of an operator")
     if call == SECRET and not context.caller.is_known:
         raise Forbidden("Secrets are given to agents only by a server that asks for tokens: start it with --auth")
     try:
