@@ -49,7 +49,7 @@ def local() -> None:
 @click.option("-f", "--show-flow-logs", is_flag=True, help="Show here, too, what runs log.")
 @click.option(
     "--hostname-label/--no-hostname-label",
-    default=True,
+    default=False,
     show_default=True,
     help="Have this machine's name as a label, too. Runs without labels go to agents without.",
 )

@@ -96,7 +96,7 @@ def serving(*arguments: str, port: int, cwd: Path, prefix: Sequence[str] = (), *
 @contextlib.contextmanager
 def agent(*arguments: str, url: str, cwd: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """An `agent local start` that has begun to work for the server at `url`."""
-    start = ("agent", "local", "start", "--no-hostname-label", "--api", url)
+    start = ("agent", "local", "start", "--api", url)
     command = [sys.executable, "-m", "prefectlite", *start, *arguments]
     environment = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(

@@ -161,15 +161,13 @@ def test_an_address_that_somebody_else_has(tmp_path: Path) -> None:
     assert done.returncode == 69
 
 
-def test_it_has_the_name_of_its_machine_as_a_label_unless_told_otherwise(server: Server, tmp_path: Path) -> None:
+def test_it_has_the_name_of_its_machine_as_a_label_if_told(server: Server, tmp_path: Path) -> None:
     with agent("-l", "x", "-n", "without", url=server.url, cwd=tmp_path):
         pass
     with agent("-l", "x", "-n", "with", "--hostname-label", url=server.url, cwd=tmp_path):
         pass
     found = server.graphql("{ agent(order_by: {name: asc}) { name labels } }")["agent"]
     assert found == [{"name": "with", "labels": sorted({"x", socket.gethostname()})}, {"name": "without", "labels": ["x"]}]
-    told = prefectlite("agent", "local", "start", "--help", cwd=tmp_path).stdout
-    assert "default: hostname-label" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("flow", ["held", "apart"])
@@ -217,7 +215,7 @@ def test_the_second_interrupt_ends_it_at_once(server: Server, tmp_path: Path, fl
 def test_it_begins_to_work_when_its_server_is_there(tmp_path: Path, free_port: int) -> None:
     (tmp_path / "flows.py").write_text(FLOWS)
     (tmp_path / "go").touch()
-    command = ["agent", "local", "start", "--no-hostname-label", "--max-polls", "1"]
+    command = ["agent", "local", "start", "--max-polls", "1"]
     with serving("--no-agent", "flows.py", port=free_port, cwd=tmp_path) as server:
         run_id = server.start("held")
         server.stop()
