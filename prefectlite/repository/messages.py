@@ -5,6 +5,9 @@ from __future__ import annotations
 from prefectlite.errors import NotFound
 from prefectlite.repository.database import Transaction
 
+#: Rows that one transaction deletes at the most.
+MOST_ROWS = 400
+
 _NEW = """
 INSERT INTO message (id, read, type, text, content, created, updated) VALUES ($1, 0, $2, $3, $4, $5, $5)
 ON CONFLICT (id) DO NOTHING
@@ -25,6 +28,14 @@ async def mark(tx: Transaction, message_id: str, now: int, *, is_read: bool) -> 
 async def delete(tx: Transaction, message_id: str) -> None:
     """Delete a message. Raises NotFound."""
     _check(await tx.fetch("DELETE FROM message WHERE id = $1 RETURNING id", (message_id,)), message_id)
+
+
+async def delete_some(tx: Transaction, before: int) -> bool:
+    """Delete some messages from before this moment, the oldest first; whether there may be more."""
+    sql = f"""
+    DELETE FROM message WHERE created < $1 AND id IN (SELECT id FROM message ORDER BY created LIMIT {MOST_ROWS}) RETURNING id
+    """
+    return len(await tx.fetch(sql, (before,))) == MOST_ROWS
 
 
 def _check(found: object, message_id: str) -> None:

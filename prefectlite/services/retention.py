@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
-from prefectlite.repository import audit, retention
+from prefectlite.repository import audit, messages, retention
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.retention import OldRun, Terms
 from prefectlite.session import Session
@@ -54,6 +54,8 @@ class Retention:
         async for run in self._each(retention.old_logs, now):
             await self._repeat(partial(retention.delete_some_lines, run=run))
         await self._delete_flow_versions(now)
+        if self._terms.days:
+            await self._repeat(partial(messages.delete_some, before=now - self._terms.days * _DAY))
         if self._audit_days:
             await self._repeat(partial(audit.delete_some, before=now - self._audit_days * _DAY))
         if count:

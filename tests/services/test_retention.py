@@ -17,8 +17,9 @@ import pytest_asyncio
 
 from prefectlite import Flow, Parameter, Runtime, task
 from prefectlite.errors import BadRequest, NotFound
+from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, FlowRunsDeleted
-from prefectlite.repository import audit, retention
+from prefectlite.repository import audit, messages, retention
 from prefectlite.repository.audit import AuditRow
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.retention import MOST_ROWS, OldRun, set_retention
@@ -284,6 +285,31 @@ async def test_the_audit_log(database_url: str, clock: HeldClock, days: int) -> 
         clock.advance(1)
         await Retention(session, pause=0).clean()
         left = {action for (action,) in await session.database.read("SELECT action FROM audit_log")}
+        assert left == ({"new"} if days else {"old", "new"})
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("days", [7, 0])
+async def test_messages(database_url: str, clock: HeldClock, days: int) -> None:
+    settings = load_settings(database_url=database_url, retention_days=days)
+    async with Runtime(settings=settings, clock=clock, agent=False) as runtime:
+        session = runtime.session
+
+        async def write(count: int, text: str) -> None:
+            async def work(tx: Transaction) -> None:
+                for _ in range(count):
+                    await messages.add(tx, new_id(), "CLOUD_HOOK", text, "{}", clock.micros())
+
+            await session.database.write(work)
+
+        await write(2 * messages.MOST_ROWS + 1, "old")
+        clock.advance(days * DAY)
+        await write(1, "new")
+        await Retention(session, pause=0).clean()
+        assert len(await session.database.read("SELECT 1 FROM message")) == 2 * messages.MOST_ROWS + 2
+        clock.advance(1)
+        await Retention(session, pause=0).clean()
+        left = {text for (text,) in await session.database.read("SELECT text FROM message")}
         assert left == ({"new"} if days else {"old", "new"})
 
 
