@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.requests import HTTPConnection
 
-from prefectlite.client.tokens import Identity
+from prefectlite.client.tokens import Bounds, Identity
 from prefectlite.ids import is_id
 from prefectlite.repository.flows import FOREIGN, OWN
 from prefectlite.roles import Role
@@ -27,6 +27,7 @@ class Caller(msgspec.Struct, frozen=True):
     address: str | None = None
     is_known: bool = False  # by a token
     token_id: str = ""
+    bounds: Bounds = Bounds()
 
     @property
     def runtime(self) -> str:
@@ -43,4 +44,4 @@ def caller_of(connection: HTTPConnection, identity: Identity | None = None) -> C
     found: Identity | None = identity or connection.scope.get(IDENTITY)
     if found is None:
         return Caller(version, agent_id, address=address)
-    return Caller(version, agent_id, found.role, found.actor, address, is_known=True, token_id=found.token_id)
+    return Caller(version, agent_id, found.role, found.actor, address, True, found.token_id, found.bounds)

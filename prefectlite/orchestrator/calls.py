@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from prefectlite.records import FlowRow, FlowRunRow, LogRow, ResultRecord, StateRecord, TaskRunRow
+from prefectlite.records import FlowRow, FlowRunRow, LogRow, ResultRecord, RunLease, StateRecord, TaskRunRow
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Refuse, Replace, TaskRunProposal, Wait
 
 Q = TypeVar("Q")
@@ -85,5 +85,7 @@ FLOW: Call[str, FlowRow] = Call("flow", str, FlowRow)
 MAY_BEGIN: Call[str, bool] = Call("may_begin", str, bool)
 #: The value of the secret of this name, for the code of a run.
 SECRET: Call[str, Any] = Call("secret", str, Any)
+#: What the code of a run may show to the server while that is executed in a process of its own; None where nothing need be.
+RUN_TOKEN: Call[RunLease, str | None] = Call("run_token", RunLease, str | None)
 #: An executor ends in good order.
 LEAVE: Call[Executor, None] = Call("leave", Executor, None)

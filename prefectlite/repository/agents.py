@@ -78,10 +78,12 @@ async def seen(tx: Transaction, agent_id: str, now: int) -> None:
     await tx.execute("UPDATE agent SET last_queried = $2 WHERE id = $1", (agent_id, now))
 
 
-async def due_runs(database: Database, runtime: str, before: int, labels: Sequence[str]) -> list[str]:
-    """The ids of runs that such an agent may begin, or go on with, until `before`; those due first come first.
+async def due_runs(
+    database: Database, runtime: str, before: int, labels: Sequence[str], projects: Sequence[str] | None = None
+) -> list[str]:
+    """The ids of runs, in these projects if some are given, that such an agent may begin, or go on with, until `before`.
 
-    Runs go to agents that have all of their labels; those without labels to agents without.
+    Those due first come first. Runs go to agents that have all of their labels; those without labels to agents without.
     """
     values: list[Any] = [before, runtime]
 
@@ -90,6 +92,8 @@ async def due_runs(database: Database, runtime: str, before: int, labels: Sequen
         return f"${len(values)}"
 
     fits = fitting(database.dialect, "r.labels", labels, bind)
+    if projects is not None:
+        fits += f" AND {database.dialect.among('f.project_id', bind(database.dialect.listed(projects)))}"
     rows = await database.read(
         f"""
         SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id

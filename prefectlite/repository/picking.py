@@ -77,6 +77,8 @@ def conditions(statement: Statement, table: Table, selection: Selection, tie: Jo
     parts = [] if tie is None else [f"{alias}.{tie.remote} = {tie.local}"]
     if selection.key is not None:
         parts.append(key_condition(statement, table, selection.key, alias))
+    if confined := statement.confined(table.name, alias):
+        parts.append(confined)
     if where := condition(statement, table, selection.where, alias):
         parts.append(where)
     return " WHERE " + " AND ".join(f"({part})" for part in parts) if parts else ""
