@@ -24,11 +24,14 @@ from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.results.store import result_store
 from prefectlite.run_configs import LocalRun, run_config_from
 from prefectlite.services.catalog import Catalog, why_unloadable
-from prefectlite.settings import Settings
+from prefectlite.settings import PREFIX, Settings
 from prefectlite.site import Site
 
-#: What the two processes tell each other: what to do, news, that the run is to be interrupted; and how it came out.
-JOB, NEWS, INTERRUPT, OUTCOME = "job", "news", "interrupt", "outcome"
+#: What the two processes tell each other: what to do, news, another token for the run, that it is to be interrupted; and how
+#: it came out.
+JOB, NEWS, TOKEN, INTERRUPT, OUTCOME = "job", "news", "token", "interrupt", "outcome"
+#: The agent's is not passed on: the code of a run has one of its own, if it needs any.
+TOKEN_VARIABLE = f"{PREFIX}API_TOKEN"
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -90,6 +93,8 @@ async def _serve(connection: socket.socket) -> None:
             job.set_result(msgspec.msgpack.decode(body, type=Job))
         elif kind == NEWS:
             bus.publish([msgspec.msgpack.decode(body, type=StateChange)])
+        elif kind == TOKEN:
+            os.environ[TOKEN_VARIABLE] = msgspec.msgpack.decode(body, type=str)
         elif kind == INTERRUPT:
             interrupted.set()
 
@@ -130,6 +135,8 @@ def _settle(job: Job) -> None:
     """Be where the run wants to be."""
     config = run_config_from(job.run.run_config)
     sys.path[:] = job.path
+    if job.settings.api_token:
+        os.environ[TOKEN_VARIABLE] = job.settings.api_token
     os.environ.update(config.env or {})
     if isinstance(config, LocalRun) and config.working_dir:
         os.chdir(config.working_dir)
