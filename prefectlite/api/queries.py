@@ -34,7 +34,7 @@ async def read_json(database: Database, roots: Mapping[str, Root], caller: Calle
     compiled = compile_query(roots, database.dialect, reach=await remit.reach() if remit is not None else None)
     if compiled.is_search:
         await fill_index(database)
-    [[text]] = await database.read(compiled.sql, compiled.parameters)
+    text = await database.answer(compiled.sql, compiled.parameters)
     return bytes(text, "utf-8")
 
 
