@@ -102,6 +102,7 @@ class Execution:
                 return _does_not_fit(request, document)
             budget.spend(document.cost)
             operation = document.operation(request.operation_name)
+            budget.spend_variables(request.variables, is_mutation=operation.operation is OperationType.MUTATION)
         except PrefectliteError as error:
             return answer_errors([error], status=400)
         definitions = operation.variable_definitions
