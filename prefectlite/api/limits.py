@@ -56,7 +56,7 @@ class Budget:
         check(self._spent)
 
     def spend_variables(self, variables: Mapping[str, Any], *, is_mutation: bool) -> None:
-        """Take what variables hold off, which is cheap to count and not to check. Raises BadRequest when that is too much."""
+        """Take off what variables hold, which is cheaper to count than to check. Raises BadRequest when that is too much."""
         if is_mutation:  # what they hold may be a whole flow; what is checked one by one are lists of inputs
             inputs = [value for value in variables.values() if isinstance(value, Mapping)]
             items = max((len(one) for given in inputs for one in given.values() if isinstance(one, list)), default=0)

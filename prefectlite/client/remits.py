@@ -80,9 +80,14 @@ class Remit:
         return [run_id for run_id in flow_run_ids if run_id not in foreign]
 
     async def lines_of_own(self, lines: list[LogRow]) -> list[LogRow]:
-        """Those lines that are of its runs."""
+        """Those lines that are of its runs, and of task runs of these."""
         foreign = await self.foreign({line.flow_run_id for line in lines})
-        return [line for line in lines if line.flow_run_id not in foreign]
+        owners = await agent_runs.flow_runs_of(self._database, {line.task_run_id for line in lines if line.task_run_id})
+
+        def is_own(line: LogRow) -> bool:
+            return line.flow_run_id not in foreign and owners.get(line.task_run_id or "") in (None, line.flow_run_id)
+
+        return [line for line in lines if is_own(line)]
 
     async def check_call(self, call: Call[Any, Any], question: Any) -> None:
         """Raises Forbidden if this may not be asked. Of proposals and lines see `refusals` and `lines_of_own`."""

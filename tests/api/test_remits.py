@@ -198,3 +198,26 @@ async def test_a_prefect_agent_tells_of_its_runs_only(runtime: Runtime, http: ht
         with pytest.raises(AssertionError, match="not one that the agents"):
             await attempt
     await theirs.set_state("flow_run", run_id, "Success")
+
+
+async def test_a_run_of_ones_own_lends_itself_to_no_other(runtime: Runtime, ours: Agent, theirs: Agent) -> None:
+    mine, another = await run_with(runtime, "a"), await run_with(runtime, "a")
+    await ours.claims(mine)
+    await theirs.claims(another)
+    task_run_id, begins = await task_run_of(runtime, another, 1)
+    await theirs.proposes(begins)
+    _, own = await task_run_of(runtime, mine, 1)
+    for forged in (
+        msgspec.structs.replace(own, run_id=task_run_id, expected_version=None),
+        msgspec.structs.replace(own, run_id=task_run_id, expected_version=1),
+        msgspec.structs.replace(own, run_id=task_run_id),
+        msgspec.structs.replace(own, run_id=task_run_id, state=ours.record(Success()), restart=True, expected_version=1),
+    ):
+        assert await ours.proposes(forged) == [("refuse", "NOT_FOUND")]
+    rows = await runtime.session.database.read(
+        "SELECT flow_run_id, state, version FROM task_run WHERE id = $1", (task_run_id,)
+    )
+    assert rows == [(another, "Running", 1)]
+    line = LogRow(new_id(), mine, task_run_id, 1, "INFO", "n", "not theirs")
+    assert await ours.asks(WRITE_LINES, [line]) is None
+    assert await runtime.session.database.read("SELECT 1 FROM log") == []
