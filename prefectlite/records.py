@@ -48,6 +48,14 @@ class ResultRecord(msgspec.Struct, frozen=True, gc=False):
         return self.encoding.endswith(ELSEWHERE)
 
 
+class RunLease(msgspec.Struct, frozen=True):
+    """One execution of a flow run: whose it is, and its number."""
+
+    flow_run_id: str
+    owner: str
+    epoch: int
+
+
 class FlowRow(msgspec.Struct, frozen=True):
     """One version of one flow, with the ids of its tasks by slug."""
 

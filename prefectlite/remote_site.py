@@ -27,6 +27,7 @@ from prefectlite.orchestrator.calls import (
     LEAVE,
     LIST_KEYS,
     MAY_BEGIN,
+    RUN_TOKEN,
     SCHEDULED_RUNS,
     SECRET,
     SET_KEY,
@@ -37,7 +38,7 @@ from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.persistence import Outage, read_at_last
 from prefectlite.orchestrator.protocols import ResultStore, RunReader
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
-from prefectlite.records import FlowRow, FlowRunRow, StateRecord
+from prefectlite.records import FlowRow, FlowRunRow, RunLease, StateRecord
 from prefectlite.results.store import result_store
 from prefectlite.settings import Settings
 from prefectlite.site import Listen, Site
@@ -98,6 +99,10 @@ class RemoteSite(Site):
     async def may_begin(self, run_id: str) -> bool:
         """Whether it is the turn of a run that is due."""
         return await self._client.ask(MAY_BEGIN, run_id)
+
+    async def run_token(self, lease: RunLease) -> str | None:
+        """What the code of a run may show to the server."""
+        return await read_at_last(lambda: self._client.ask(RUN_TOKEN, lease), "tokens of runs")
 
     async def leave(self) -> None:
         """Tell the server that this executor ends: others may take up at once what it leaves."""

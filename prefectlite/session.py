@@ -27,7 +27,7 @@ from prefectlite.orchestrator.company import Company, company_of
 from prefectlite.orchestrator.local import LocalOrchestrator
 from prefectlite.orchestrator.local_log import LocalRunLog
 from prefectlite.orchestrator.local_reader import LocalRunReader
-from prefectlite.records import FlowRow, FlowRunRow
+from prefectlite.records import FlowRow, FlowRunRow, RunLease
 from prefectlite.repository import flows, runs
 from prefectlite.repository.database import Database
 from prefectlite.repository.flows import FlowVersion
@@ -114,6 +114,10 @@ class Session(Site):
     async def flow(self, flow_id: str) -> FlowRow:
         """One version of a flow. Raises NotFound."""
         return await flows.flow_by_id(self.database, flow_id)
+
+    async def run_token(self, lease: RunLease) -> str | None:
+        """What the code of a run may show here, where tokens are asked for."""
+        return await self.client.tokens.for_run(lease) if self.settings.auth else None
 
     async def _offer(self, executor: Executor) -> list[tuple[str, int]]:
         await self.client.executors.beat(executor.id, executor.agent_id)

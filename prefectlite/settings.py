@@ -70,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocked_loop_seconds: _Seconds = 1.0  # a coroutine that holds the event loop for longer is warned of; 0: none is
     allow_pickled_flows: bool = False  # whether flows are stored as pickles, and loaded from those that this user stored
     git_protocols: tuple[Literal["https", "ssh", "http", "git", "file"], ...] = ("https", "ssh")  # that Git storage may use
+    git_hosts: tuple[str, ...] = ()  # that it may ask: git.example.com, *.example.com; none: all that can be reached
     run_on_schedule: bool = True  # whether `flow.run()` of a flow with a schedule waits for it, and runs again and again
     eager_edge_validation: bool = False  # whether edges are checked when they are made rather than before a run
     telemetry: bool = True  # whether OpenTelemetry spans are made of runs, where somebody takes them; none is sent by itself

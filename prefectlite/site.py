@@ -25,7 +25,7 @@ from prefectlite.orchestrator.door import Door
 from prefectlite.orchestrator.gathered_log import GatheredLog
 from prefectlite.orchestrator.heard_orders import HeardOrders
 from prefectlite.orchestrator.protocols import Orders, ResultStore, RunReader
-from prefectlite.records import FlowRow, FlowRunRow, restore_state
+from prefectlite.records import FlowRow, FlowRunRow, RunLease, restore_state
 from prefectlite.settings import Settings
 from prefectlite.states import State
 from prefectlite.supervision import restarting
@@ -138,6 +138,10 @@ class Site(ABC):
         self.host.interrupt()
         if self.processes is not None:
             self.processes.interrupt()
+
+    async def run_token(self, lease: RunLease) -> str | None:
+        """What the code of a run shows to the server while a process of its own executes it; None where nothing need be."""
+        return None
 
     async def end_cancelled(self, run: FlowRunRow) -> None:
         """End a run that is Cancelling, and whose executor is gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.requests import HTTPConnection
 
-from prefectlite.client.tokens import Identity
+from prefectlite.client.tokens import Bounds, Identity
 from prefectlite.ids import is_id
 from prefectlite.repository.flows import FOREIGN, OWN
 from prefectlite.roles import AGENTS, Role
@@ -27,6 +27,7 @@ class Caller(msgspec.Struct, frozen=True):
     address: str | None = None
     is_known: bool = False  # by a token
     token_id: str = ""
+    bounds: Bounds = Bounds()
     own_version: str | None = None  # of this package, for its own programs
     is_executor: bool = False  # an agent of this package, or a process that it has started
 
@@ -55,4 +56,5 @@ def caller_of(connection: HTTPConnection, identity: Identity | None = None) -> C
     found: Identity | None = identity or connection.scope.get(IDENTITY)
     if found is None:
         return caller
-    return msgspec.structs.replace(caller, role=found.role, actor=found.actor, is_known=True, token_id=found.token_id)
+    known = {"role": found.role, "actor": found.actor, "token_id": found.token_id, "bounds": found.bounds}
+    return msgspec.structs.replace(caller, is_known=True, **known)

@@ -9,6 +9,7 @@ import msgspec
 
 from prefectlite.api.caller import Caller
 from prefectlite.client.remits import Remit
+from prefectlite.repository.database import Database
 from prefectlite.roles import Role
 
 if TYPE_CHECKING:
@@ -25,5 +26,9 @@ class Context(msgspec.Struct, frozen=True):
     @property
     def remit(self) -> Remit | None:
         """To which runs the caller is confined; None for those who may do more than agents."""
-        caller = self.caller
-        return Remit(self.session.database, caller.token_id) if caller.role is Role.AGENT else None
+        return remit_of(self.session.database, self.caller)
+
+
+def remit_of(database: Database, caller: Caller) -> Remit | None:
+    """To which runs `caller` is confined; None for those who may do more than agents and the code of runs."""
+    return Remit(database, caller.token_id, caller.bounds) if caller.role in (Role.AGENT, Role.RUN) else None

@@ -13,7 +13,7 @@ from graphql.execution import execute
 from graphql.execution.values import get_variable_values
 
 from prefectlite.api.caller import Caller
-from prefectlite.api.context import Context
+from prefectlite.api.context import Context, remit_of
 from prefectlite.api.documents import Document, Documents
 from prefectlite.api.failures import answer_errors, error_objects
 from prefectlite.api.limits import Budget
@@ -30,6 +30,7 @@ from prefectlite.errors import BadRequest, PrefectliteError
 from prefectlite.roles import Role
 
 if TYPE_CHECKING:
+    from prefectlite.client.remits import Remit
     from prefectlite.session import Session
 
 
@@ -90,7 +91,7 @@ class Execution:
             if prepared.operation.operation is not OperationType.SUBSCRIPTION:
                 return await self.run(request, Budget(), caller)
             _check(prepared, caller, "Subscription")
-            return self._news(prepared, turns or Turns())
+            return self._news(prepared, turns or Turns(), remit_of(self._session.database, caller))
         except Exception as error:
             return answer_errors([error], status=400)
 
@@ -101,6 +102,7 @@ class Execution:
                 return _does_not_fit(request, document)
             budget.spend(document.cost)
             operation = document.operation(request.operation_name)
+            budget.spend_variables(request.variables, is_mutation=operation.operation is OperationType.MUTATION)
         except PrefectliteError as error:
             return answer_errors([error], status=400)
         definitions = operation.variable_definitions
@@ -134,7 +136,7 @@ class Execution:
             answer["errors"] = error_objects(result.errors)
         return Answer(msgspec.json.encode(answer))
 
-    async def _news(self, prepared: Prepared, turns: Turns) -> AsyncGenerator[list[bytes], None]:
+    async def _news(self, prepared: Prepared, turns: Turns, remit: Remit | None) -> AsyncGenerator[list[bytes], None]:
         asked = prepared.asked
         for key, nodes in asked.root_fields(prepared.operation, "Subscription").items():  # validation lets one pass
             field = nodes[0].name.value
@@ -142,7 +144,7 @@ class Execution:
             about = (field, *sorted(arguments.items())) if field == "run_counts" else field
             wording = self._wordings.get(key, about, wanted(asked, NEWS_TYPES[field], nodes, INNER_TYPES), NAMES[field])
             try:
-                async with aclosing(self._sources.open(field, turns, **arguments)) as source:
+                async with aclosing(self._sources.open(field, turns, remit, **arguments)) as source:
                     async for batch in source:
                         begun = time.perf_counter()
                         texts = wording.texts(batch)

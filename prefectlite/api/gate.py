@@ -20,7 +20,7 @@ from prefectlite.api.caller import IDENTITY
 from prefectlite.api.guard import FOREIGN_ORIGIN
 from prefectlite.api.requests import failure
 from prefectlite.client.tokens import Identity, Tokens
-from prefectlite.errors import StoreError
+from prefectlite.errors import Forbidden, StoreError
 
 #: Where the gate leaves itself, in the scope of a WebSocket that has shown nothing so far.
 GATE = "prefectlite.gate"
@@ -128,6 +128,8 @@ class Gate:
             if self._failures.are_too_many(address) and not self.tokens.is_remembered(shown):
                 raise Refused("Too many wrong tokens came from this address: wait a minute", 429, "TOO_MANY_FAILURES")
             found = await known(shown)
+        except Forbidden as error:
+            raise Refused(str(error), 403, Forbidden.code) from None
         except StoreError:
             raise Refused("The database cannot be used at the moment", 503, "API_ERROR") from None
         if found is None:

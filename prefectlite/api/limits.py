@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from graphql import (
@@ -24,6 +26,9 @@ MAX_DEPTH = 10
 MAX_FIELDS = 4_000
 MAX_ALIASES = 100
 MAX_REPEATS = 10
+#: Objects (conditions, above all) and items of lists in the variables of queries; items of one list in those of mutations.
+MAX_OBJECTS = 2_000
+MAX_ITEMS = 20_000
 _INTROSPECTION = frozenset({"__schema", "__type"})  # graphql-core has a limit of its own for these
 
 
@@ -43,11 +48,40 @@ class Budget:
 
     def __init__(self) -> None:
         self._spent = Cost()
+        self._objects = 0
 
     def spend(self, cost: Cost) -> None:
         """Take `cost` off. Raises BadRequest when that is too much."""
         self._spent += cost
         check(self._spent)
+
+    def spend_variables(self, variables: Mapping[str, Any], *, is_mutation: bool) -> None:
+        """Take off what variables hold, which is cheaper to count than to check. Raises BadRequest when that is too much."""
+        if is_mutation:  # what they hold may be a whole flow; what is checked one by one are lists of inputs
+            inputs = [value for value in variables.values() if isinstance(value, Mapping)]
+            items = max((len(one) for given in inputs for one in given.values() if isinstance(one, list)), default=0)
+        else:
+            objects, items = _sizes(variables)
+            self._objects += objects
+        if self._objects > MAX_OBJECTS:
+            raise BadRequest(f"The variables hold more than {MAX_OBJECTS:,} objects: ask in several requests")
+        if items > MAX_ITEMS:
+            raise BadRequest(f"The variables hold more than {MAX_ITEMS:,} values in a list: ask in several requests")
+
+
+def _sizes(value: Any) -> tuple[int, int]:
+    """How many objects a value holds, and how many items its lists have, as far as it takes to see that it is too much."""
+    objects = items = 0
+    waiting = [value]
+    while waiting and objects <= 2 * MAX_OBJECTS and items <= MAX_ITEMS:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            objects += 1
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            items += len(one)
+            waiting.extend(item for item in one if isinstance(item, Mapping | list))
+    return objects, items
 
 
 def check(cost: Cost) -> None:

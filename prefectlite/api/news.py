@@ -16,6 +16,7 @@ from prefectlite.errors import BadRequest
 from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, Event, LogLine, StateChange, Topic
 
 if TYPE_CHECKING:
+    from prefectlite.client.remits import Remit
     from prefectlite.repository.database import Row
     from prefectlite.session import Session
 
@@ -92,8 +93,8 @@ class Sources:
         self._counts = RunCounts(session)
         self._flows: dict[str, tuple[str, str]] = {}
 
-    def open(self, field: str, turns: Turns, **arguments: Any) -> Batches:
-        """The source of a field. Raises BadRequest where the arguments do not go together."""
+    def open(self, field: str, turns: Turns, remit: Remit | None = None, **arguments: Any) -> Batches:
+        """The source of a field, of `remit` alone if there is one. Raises BadRequest where arguments do not go together."""
         given = {name: value for name, value in arguments.items() if value is not None}
         after = given.pop("after", None)
         if field == "run_counts":
@@ -106,7 +107,7 @@ class Sources:
         if len(given.keys() - {"task_runs"}) > 1:
             raise BadRequest("state_changes: say one of flow_run_id, flow_id and flow_group_id")
         wanted = Wanted(**{"task_runs": "flow_run_id" in given, **given})
-        return self._follow(wanted.topic, wanted.sql(), after, _change, turns, wanted)
+        return self._follow(wanted.topic, wanted.sql(), after, _change, turns, wanted, remit)
 
     async def _follow(
         self,
@@ -116,7 +117,10 @@ class Sources:
         row_of: Callable[[Any], Row],
         turns: Turns,
         wanted: Wanted | None = None,
+        remit: Remit | None = None,
     ) -> Batches:
+        if remit is not None and wanted is not None and wanted.flow_run_id is not None:
+            await remit.check_runs([wanted.flow_run_id])
         seen = -1 if after is None else after
         with self._session.bus.subscribe(topic) as subscription:  # before the record is read: nothing falls between
             behind = after is not None
@@ -126,7 +130,9 @@ class Sources:
                 behind = len(rows) == PAGE
                 if rows:
                     seen = rows[-1][0]
-                    yield Batch([(row[0], row) for row in rows], tuple)
+                    foreign = set() if remit is None else await remit.foreign({row[2] for row in rows})
+                    if own := [(row[0], row) for row in rows if row[2] not in foreign]:
+                        yield Batch(own, tuple)
             lagged = False
             while await subscription.arrival():
                 most = await turns.mine()
@@ -134,8 +140,10 @@ class Sources:
                 lagged = subscription.take_lagged() or lagged
                 await self._learn(events, wanted)
                 begun = time.perf_counter()
-                pieces = [(event.seq, event) for event in self._chosen(events, wanted) if event.seq > seen]
+                chosen = [event for event in self._chosen(events, wanted) if event.seq > seen]
                 turns.took(time.perf_counter() - begun)
+                foreign = set() if remit is None else await remit.foreign({_run_of(event) for event in chosen})
+                pieces = [(event.seq, event) for event in chosen if _run_of(event) not in foreign]
                 if pieces:
                     yield Batch(pieces, row_of, lagged)
                     lagged = False
@@ -164,6 +172,12 @@ class Sources:
         database = self._session.database
         rows = await database.read(_FLOWS + database.dialect.among("r.id", "$1"), (database.dialect.listed(run_ids),))
         self._flows.update({run_id: (flow_id, group_id) for run_id, flow_id, group_id in rows})
+
+
+def _run_of(event: Event) -> str:
+    if isinstance(event, LogLine):
+        return event.row.flow_run_id
+    return event.flow_run_id if isinstance(event, StateChange) else ""
 
 
 def _change(event: StateChange) -> Row:

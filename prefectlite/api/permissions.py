@@ -12,14 +12,15 @@ from prefectlite.api.caller import Caller
 from prefectlite.errors import Forbidden
 from prefectlite.repository.selection import AGGREGATE, Aggregate, Group, Nodes, Related, Root, Selection, TaskRunCounts
 from prefectlite.repository.tables import READABLE
-from prefectlite.roles import ADMINS, EVERYBODY, OPERATORS, VIEWERS, Role
+from prefectlite.roles import ADMINS, ALL_BUT_RUNS, EVERYBODY, OPERATORS, VIEWERS, Role
 
 #: Tables, whichever way a query comes to them.
 TABLE_READERS: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("tenant", "project", "flow_group", "flow", "task", "edge"), EVERYBODY),
     **dict.fromkeys(("flow_run", "flow_run_state", "task_run", "task_run_state"), EVERYBODY),
-    "utility_traversal": EVERYBODY,
-    **dict.fromkeys(("agent", "agent_config", "key_value"), EVERYBODY),
+    "utility_traversal": VIEWERS,
+    "key_value": EVERYBODY,
+    **dict.fromkeys(("agent", "agent_config"), ALL_BUT_RUNS),
     **dict.fromkeys(("log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit"), VIEWERS),
     **dict.fromkeys(("automation", "automation_firing", "message"), VIEWERS),
     **dict.fromkeys(("cloud_hook", "hook_delivery"), OPERATORS),  # addresses that are as good as passwords
@@ -28,8 +29,9 @@ TABLE_READERS: dict[str, frozenset[Role]] = {
 #: Fields of Query and Subscription that are no table's.
 FIELD_READERS: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("__schema", "__type", "__typename", "hello", "api", "task_run_counts", "state_changes"), EVERYBODY),
-    **dict.fromkeys(("get_task_run_info", "mapped_children", "reference_data"), EVERYBODY),
-    **dict.fromkeys(("utility_downstream_tasks", "utility_upstream_tasks"), EVERYBODY),
+    **dict.fromkeys(("get_task_run_info", "mapped_children"), EVERYBODY),  # of runs they are good for
+    "reference_data": EVERYBODY,
+    **dict.fromkeys(("utility_downstream_tasks", "utility_upstream_tasks"), VIEWERS),
     **dict.fromkeys(("logs", "run_counts", "secret_names", "status"), VIEWERS),
 }
 

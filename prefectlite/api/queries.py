@@ -10,7 +10,7 @@ import msgspec
 from graphql import GraphQLResolveInfo
 
 from prefectlite.api.caller import Caller
-from prefectlite.api.context import Context
+from prefectlite.api.context import Context, remit_of
 from prefectlite.api.permissions import check_tables
 from prefectlite.api.scalars import JSON, timestamptz, uuid, uuids
 from prefectlite.api.selections import TRAVERSALS, Asked, root
@@ -27,13 +27,14 @@ from prefectlite.repository.tables import TABLES, TRAVERSAL
 async def read_json(database: Database, roots: Mapping[str, Root], caller: Caller) -> bytes:
     """The JSON object of all `roots`, read in one statement. Raises BadRequest, naming the field, and Forbidden."""
     check_tables(caller, roots.values())
+    remit = remit_of(database, caller)
     if all(isinstance(one, Constant) for one in roots.values()):
         members = (f'"{key}":{one.json}' for key, one in roots.items() if isinstance(one, Constant))
         return f"{{{','.join(members)}}}".encode()
-    compiled = compile_query(roots, database.dialect)
+    compiled = compile_query(roots, database.dialect, reach=await remit.reach() if remit is not None else None)
     if compiled.is_search:
         await fill_index(database)
-    [[text]] = await database.read(compiled.sql, compiled.parameters)
+    text = await database.answer(compiled.sql, compiled.parameters)
     return bytes(text, "utf-8")
 
 

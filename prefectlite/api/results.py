@@ -10,12 +10,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from prefectlite.api.caller import caller_of
+from prefectlite.api.context import remit_of
 from prefectlite.api.requests import failure
-from prefectlite.client.remits import Remit
 from prefectlite.errors import BadRequest, Forbidden, NotFound, PrefectliteError, StoreError
 from prefectlite.orchestrator.calls import ResultOffer
 from prefectlite.records import ELSEWHERE, ResultRecord
-from prefectlite.roles import AGENTS, Role
+from prefectlite.roles import RUNS
 
 if TYPE_CHECKING:
     from prefectlite.session import Session
@@ -57,14 +57,14 @@ class ResultsEndpoint:
 
     async def _offer(self, http: Request, size: int) -> ResultOffer:
         given, caller = http.query_params, caller_of(http)
-        if caller.role not in AGENTS:
+        if caller.role not in RUNS:
             raise Forbidden(f"The role {caller.role} may not have the results of runs")
         lease = given.get("lease", "")
         if not lease.isdecimal():
             raise BadRequest("lease: a number is needed")
         offer = ResultOffer(given.get("executor_id", ""), given.get("flow_run_id", ""), int(lease[:15]), size)
-        if caller.role is Role.AGENT:
-            await Remit(self._session.database, caller.token_id).check_offer(offer)
+        if (remit := remit_of(self._session.database, caller)) is not None:
+            await remit.check_offer(offer)
         return offer
 
 

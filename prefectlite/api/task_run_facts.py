@@ -17,15 +17,22 @@ from prefectlite.repository import foreign_runs
 
 async def _info(_root: Any, info: GraphQLResolveInfo, task_run_id: str) -> dict[str, Any]:
     context: Context = info.context
+    await _check(context, task_run_id)
     found = await foreign_runs.task_run_state(context.session.database, task_run_id)
     return msgspec.structs.asdict(found) | {"serialized_state": msgspec.json.decode(found.serialized_state)}
 
 
 async def _mapped_children(_root: Any, info: GraphQLResolveInfo, task_run_id: str) -> dict[str, Any]:
     context: Context = info.context
+    await _check(context, task_run_id)
     counts, first, last = await foreign_runs.mapped_children(context.session.database, task_run_id)
     moments = [None if moment is None else from_micros(moment).isoformat() for moment in (first, last)]
     return {"state_counts": counts, "min_start_time": moments[0], "max_end_time": moments[1]}
+
+
+async def _check(context: Context, task_run_id: str) -> None:
+    if context.remit is not None:
+        await context.remit.check_task_runs([task_run_id])
 
 
 def _of_task_run(type_: Any, resolver: Any, doc: str) -> graphene.Field:

@@ -67,6 +67,16 @@ class Connection(H11Protocol):
         self._leave()
         super().handle_websocket_upgrade(event)
 
+    def send_400_response(self, msg: str) -> None:
+        """Say that what was sent is no HTTP; what was answering it has nobody to answer any more."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # a part of the answer is on its way
+            self._cut()
+
     def _watch(self) -> None:
         state = self.conn.their_state
         if self.transport.is_closing() or self._is_websocket:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
-from prefectlite.cli.asking import asking, place
+from prefectlite.cli.asking import Place, asking, place
 from prefectlite.cli.tables import OUTPUT, age, show
+from prefectlite.client import questions
 from prefectlite.errors import BadRequest, NotFound
-from prefectlite.roles import Role
+from prefectlite.roles import GIVEN
 
-_COLUMNS = "id name role created expires_at last_used revoked_at"
+_COLUMNS = "id name role labels projects created expires_at last_used revoked_at"
 _LIST = f"query {{ api_token(order_by: {{created: asc}}) {{ {_COLUMNS} }} }}"
 _CREATE = "mutation ($input: create_api_token_input!) { create_api_token(input: $input) { id token } }"
 _REVOKE = "mutation ($id: UUID!) { revoke_api_token(input: {token_id: $id}) { success } }"
@@ -26,15 +28,30 @@ def command() -> None:
 
 @command.command("create")
 @click.argument("name")
-@click.option("--role", type=click.Choice([str(role) for role in Role]), required=True, help="What it is for.")
+@click.option("--role", type=click.Choice([str(role) for role in GIVEN]), required=True, help="What it is for.")
+@click.option("-l", "--label", "labels", multiple=True, help="Of an agent: it has some of these labels, and no others.")
+@click.option("-p", "--project", "projects", multiple=True, help="Of an agent: it takes runs of these projects only.")
 @click.option("--expires", metavar="30d", help="After which time it is of no use (m, h, d, w); never, if not given.")
 @asking
-def create(name: str, role: str, expires: str | None, database: str | None, api: str | None) -> None:
+def create(
+    name: str,
+    role: str,
+    labels: tuple[str, ...],
+    projects: tuple[str, ...],
+    expires: str | None,
+    database: str | None,
+    api: str | None,
+) -> None:
     """Make a token called NAME and print it, this once: what is kept of it does not tell it."""
-    given = {"name": name, "role": role}
+    given: dict[str, Any] = {"name": name, "role": role}
+    where = place(database, api)
+    if labels:
+        given["labels"] = list(labels)
+    if projects:
+        given["projects"] = [_project(where, project) for project in projects]
     if expires is not None:
         given["expires_at"] = _moment(expires).isoformat()
-    made = place(database, api).ask(_CREATE, input=given)["create_api_token"]
+    made = where.ask(_CREATE, input=given)["create_api_token"]
     click.echo(made["token"])
 
 
@@ -66,6 +83,13 @@ def revoke(token: str, database: str | None, api: str | None) -> None:
         raise NotFound(f"There is no token {token!r} that could be revoked")
     where.ask(_REVOKE, id=found[0]["id"])
     click.echo(f"{found[0]['name']} revoked")
+
+
+def _project(where: Place, name: str) -> str:
+    """The id of the project of this name."""
+    if found := where.ask(questions.PROJECT, name=name)["project"]:
+        return str(found[0]["id"])
+    raise NotFound(f"There is no project {name!r}: make it with `prefectlite create project`")
 
 
 def _moment(text: str) -> datetime:

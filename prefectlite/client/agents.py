@@ -47,9 +47,17 @@ class Agents:
         await self._database.write(lambda tx: flow_changes.delete(tx, table, row_id), durable=True)
 
     async def due_runs(
-        self, runtime: str, before: datetime | None, labels: Sequence[str], agent_id: str | None
+        self,
+        runtime: str,
+        before: datetime | None,
+        labels: Sequence[str],
+        agent_id: str | None,
+        projects: Sequence[str] | None = None,
     ) -> list[str]:
-        """The ids of at most 25 runs that the agent may begin, the earliest first; that it asked is noted."""
+        """The ids of at most 25 runs that the agent may begin, the earliest first; that it asked is noted.
+
+        With `projects` (ids) they are of flows in these.
+        """
         if agent_id is not None:
             known_id = agent_id
 
@@ -58,4 +66,4 @@ class Agents:
 
             await self._database.write(work)
         until = self._clock.micros() if before is None else to_micros(before)
-        return await agents.due_runs(self._database, runtime, until, labels)
+        return await agents.due_runs(self._database, runtime, until, labels, projects)

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator, Callable
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -25,7 +24,7 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class ServerResults:
-    """A ResultStore at the server that `connected()` talks to, for the executor `executor_id` of it.
+    """A ResultStore at the server that `connected()` talks to each time, for the executor `executor_id` of it.
 
     While the server is away, what is put and read waits. Small things go by `ask`.
     """
@@ -33,13 +32,9 @@ class ServerResults:
     def __init__(self, ask: Ask, connected: Callable[[], Client], executor_id: str, run: tuple[str, int] = ("", 0)) -> None:
         self._ask, self._connected, self._executor_id, self._run = ask, connected, executor_id, run
 
-    @cached_property
-    def _client(self) -> Client:
-        return self._connected()
-
     def of_run(self, flow_run_id: str, lease: int) -> ServerResults:
         """The store as the execution of this run, with this lease, may use it."""
-        return ServerResults(self._ask, lambda: self._client, self._executor_id, (flow_run_id, lease))
+        return ServerResults(self._ask, self._connected, self._executor_id, (flow_run_id, lease))
 
     async def put(self, result: ResultRecord) -> ResultRecord:
         """What the record is to keep of `result`, which is safe at the server now.
@@ -57,7 +52,7 @@ class ServerResults:
 
         async def put() -> bytes:
             place = self._place(offer, digest, result.encoding)
-            return await self._client.put(place, _pieces(data), len(data))
+            return await self._connected().put(place, _pieces(data), len(data))
 
         return msgspec.json.decode(await read_at_last(put, "results"), type=ResultRecord)
 
@@ -73,7 +68,7 @@ class ServerResults:
                 digest.update(piece)
                 content.write(piece)
 
-            await self._client.get(self._place(self._offer(0), name, encoding), add)
+            await self._connected().get(self._place(self._offer(0), name, encoding), add)
             if digest.digest() != name[:_DIGEST_BYTES]:
                 raise SerializationError("it has been altered or damaged since it was written")
             return content.getvalue()

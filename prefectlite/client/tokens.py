@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import secrets
 from collections import OrderedDict
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import msgspec
 
 from prefectlite.client.key_values import checked_name
 from prefectlite.clock import Clock, to_micros
-from prefectlite.errors import BadRequest, StoreError
+from prefectlite.errors import BadRequest, Forbidden, StoreError
+from prefectlite.records import RunLease
 from prefectlite.repository import tokens
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.tokens import TokenRow
-from prefectlite.roles import Role
+from prefectlite.roles import GIVEN, Role
 
 PREFIX = "pl_"
 #: Seconds after which the database is asked again: another process may have revoked the token.
@@ -25,6 +28,8 @@ RECHECK = 10.0
 LOGIN = timedelta(hours=12)
 #: How long a link that logs in can be used, once.
 LINK = timedelta(minutes=10)
+#: How long the token of a run can be used at most. It is given another one in time.
+RUN_LIFE = timedelta(hours=1)
 #: Who showed a good token is remembered, up to so many.
 REMEMBERED = 1_000
 _USE_NOTED_EVERY = 60_000_000  # microseconds
@@ -37,6 +42,14 @@ class NewToken(msgspec.Struct, frozen=True):
     text: str
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """What confines a token, besides its role: labels and projects (of an agent's), or the one run that it is for."""
+
+    labels: list[str] | None = None
+    projects: list[str] | None = None
+    flow_run_id: str | None = None
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Who somebody has shown to be: the token's name and role, and by which hash they are recognised again."""
 
@@ -45,6 +58,7 @@ class Identity(msgspec.Struct, frozen=True):
     token_id: str
     digest: bytes
     is_login: bool = False
+    bounds: Bounds = Bounds()
 
 
 class _Known(msgspec.Struct):
@@ -68,23 +82,51 @@ class Tokens:
         self._revocation = asyncio.Event()
 
     async def create(
-        self, name: str, role: Role | str, expires_at: datetime | None = None, text: str | None = None
+        self,
+        name: str,
+        role: Role | str,
+        expires_at: datetime | None = None,
+        text: str | None = None,
+        *,
+        labels: Collection[str] = (),
+        projects: Collection[str] = (),
     ) -> NewToken:
-        """A new token, `text` if it is given. Raises BadRequest for a name that is in use, no such role, a time gone by."""
+        """A new token, `text` if it is given.
+
+        An agent's may be bound: its agents have some of the `labels`, and no others, and take runs of these projects (ids)
+        only. Raises BadRequest for a name that is in use, no such role or project, a time gone by.
+        """
         checked_name(name, "name")
-        if role not in set(Role):
-            raise BadRequest(f"role: {role!r} is none of {', '.join(Role)}")
+        if role not in GIVEN:
+            raise BadRequest(f"role: {role!r} is none of {', '.join(GIVEN)}")
+        if (labels or projects) and role != Role.AGENT:
+            raise BadRequest("labels, projects: they say which runs agents may take, and are for tokens of the role agent")
+        bounds = [sorted(set(one)) or None for one in (labels, projects)]
         now = self._clock.micros()
         until = None if expires_at is None else to_micros(expires_at)
         if until is not None and until <= now:
             raise BadRequest("expires_at: this time has gone by")
         text = text or new_text()
-        token_hash = _hash(text.encode()).hex()
+        row = tokens.NewTokenRow(name, str(role), _hash(text.encode()).hex(), until, *bounds)
 
         async def work(tx: Transaction) -> str:
-            return await tokens.add(tx, name, str(role), token_hash, until, now)
+            return await tokens.add(tx, row, now)
 
         return NewToken(await self._database.write(work, durable=True), text)
+
+    async def for_run(self, lease: RunLease, token_id: str | None = None) -> str:
+        """A token for the code of the run that has this lease: for an hour, or until it has another, or none.
+
+        `token_id` is that of its executor, with which it ends. Raises NotFound.
+        """
+        text, now = new_text(), self._clock.micros()
+        until = now + RUN_LIFE // timedelta(microseconds=1)
+
+        async def work(tx: Transaction) -> None:
+            await tokens.add_for_run(tx, _hash(text.encode()).hex(), lease, token_id, until, now)
+
+        await self._database.write(work)
+        return text
 
     async def revoke(self, token_id: str) -> None:
         """Let a token be of no use: here at once, in other processes within 10 seconds. Raises NotFound."""
@@ -96,7 +138,10 @@ class Tokens:
         self._forget()
 
     async def identity(self, shown: bytes) -> Identity | None:
-        """Who shows this token; None if it is no token, or one that has expired or was revoked."""
+        """Who shows this token; None if it is no token, or one that has expired or was revoked.
+
+        Raises Forbidden for a run's, once its executor has another lease or none.
+        """
         return await self._identity(_hash(shown), is_login=False)
 
     async def login(self, token: bytes) -> tuple[Identity, str] | None:
@@ -165,6 +210,8 @@ class Tokens:
     async def _is_good(self, identity: Identity) -> bool:
         try:
             return await self._identity(identity.digest, is_login=identity.is_login) is not None
+        except Forbidden:
+            return False
         except StoreError:  # nothing can be asked then either; whether it is good turns out afterwards
             return True
 
@@ -182,15 +229,30 @@ class Tokens:
         row = await (tokens.by_login if is_login else tokens.by_hash)(self._database, digest.hex(), now)
         if row is None:
             self._known.pop(digest, None)
-            return None
-        found = Identity(row.name, Role(row.role), row.id, digest, is_login)
+            return None if is_login else await self._of_run(digest, now)
+        found = Identity(row.name, Role(row.role), row.id, digest, is_login, Bounds(row.labels, row.projects))
         if revocation is self._revocation:  # else something was revoked while the database answered
-            self._known[digest] = _Known(found, row.expires_at, checked)
-            self._known.move_to_end(digest)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            self._remember(found, row.expires_at, checked)
         await self._note_use(row, now)
         return found
+
+    async def _of_run(self, digest: bytes, now: int) -> Identity | None:
+        """Whose token this is, if it is a run's. The record is asked each time: a lease may end at any moment."""
+        row = await tokens.run_by_hash(self._database, digest.hex(), now)
+        if row is None:
+            return None
+        if not row.is_current:
+            raise Forbidden(f"This token was for the execution of flow run {row.flow_run_id}, which is over")
+        bounds = Bounds(flow_run_id=row.flow_run_id)
+        found = Identity(f"run {row.flow_run_id}", Role.RUN, row.token_id or "", digest, bounds=bounds)
+        self._remember(found, row.expires_at, -math.inf)  # that others guess from its address does not keep it out
+        return found
+
+    def _remember(self, found: Identity, expires_at: int | None, checked: float) -> None:
+        self._known[found.digest] = _Known(found, expires_at, checked)
+        self._known.move_to_end(found.digest)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
     async def _note_use(self, row: TokenRow, now: int) -> None:
         if row.last_used is not None and now - row.last_used < _USE_NOTED_EVERY:

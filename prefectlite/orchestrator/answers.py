@@ -48,6 +48,11 @@ class Answers:
         """Answer this call, too."""
         self._known[call.name] = call, answer
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all calls that are answered."""
+        return list(self._known)
+
     def call_named(self, name: str) -> Call[Any, Any]:
         """The call of this name. Raises BadRequest if there is none."""
         if name not in self._known:

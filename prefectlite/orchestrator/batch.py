@@ -117,7 +117,7 @@ class Batch:
             if not self._trusting:  # its answer may have been lost, and its news with it
                 self._tell_task_run(proposal, verdict.version)
             return verdict
-        self._task_runs[run_id] = TaskRunSnapshot(verdict.version, state.name, state.id)
+        self._task_runs[run_id] = TaskRunSnapshot(verdict.version, state.name, state.id, proposal.flow_run_id)
         earlier = self._task_moves.get(run_id)
         started = earlier[2] if earlier else None
         if started is None and state.name == "Running":

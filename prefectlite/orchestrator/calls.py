@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from prefectlite.records import FlowRow, FlowRunRow, LogRow, ResultRecord, StateRecord, TaskRunRow
+from prefectlite.records import FlowRow, FlowRunRow, LogRow, ResultRecord, RunLease, StateRecord, TaskRunRow
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Refuse, Replace, TaskRunProposal, Wait
 
 Q = TypeVar("Q")
@@ -108,5 +108,7 @@ SET_KEY: Call[KeyValue, str] = Call("set_key", KeyValue, str)
 GET_KEY: Call[str, str] = Call("get_key", str, str)
 DELETE_KEY: Call[str, bool] = Call("delete_key", str, bool)
 LIST_KEYS: Call[None, list[str]] = Call("list_keys", None, list[str])
+#: What the code of a run may show to the server while that is executed in a process of its own; None where nothing need be.
+RUN_TOKEN: Call[RunLease, str | None] = Call("run_token", RunLease, str | None)
 #: An executor ends in good order.
 LEAVE: Call[Executor, None] = Call("leave", Executor, None)

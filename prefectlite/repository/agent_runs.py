@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from prefectlite.repository.database import Database
-
-
-class Held(msgspec.Struct, frozen=True):
-    """A run: its labels, and who executes it, an executor of ours (`owner`) or an agent of another runtime."""
-
-    id: str
-    state: str
-    owner: str | None
-    agent_id: str | None
-    labels: list[str]
-    is_registered: bool  # else it is a script's own
+from prefectlite.repository.reach import Reach
 
 
 async def agents_of(database: Database, token_id: str) -> dict[str, list[str]]:
@@ -26,17 +17,32 @@ async def agents_of(database: Database, token_id: str) -> dict[str, list[str]]:
     return {agent_id: msgspec.json.decode(labels) for agent_id, labels in rows}
 
 
-async def held(database: Database, flow_run_ids: Iterable[str]) -> dict[str, Held]:
-    """Those of these runs that there are."""
-    sql = f"""
-    SELECT r.id, r.state, r.owner, r.agent_id, r.labels, f.project_id IS NOT NULL
-    FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE {database.dialect.among("r.id", "$1")}
-    """
-    rows = await database.read(sql, (database.dialect.listed(flow_run_ids),))
-    return {
-        run_id: Held(run_id, state, owner, agent_id, msgspec.json.decode(labels), bool(registered))
-        for run_id, state, owner, agent_id, labels, registered in rows
-    }
+async def out_of_reach(database: Database, reach: Reach, flow_run_ids: Iterable[str]) -> set[str]:
+    """Those of these flow runs that there are, and that a token is not good for."""
+    values: list[Any] = [database.dialect.listed(set(flow_run_ids))]
+
+    def bind(value: Any) -> str:
+        values.append(value)
+        return f"${len(values)}"
+
+    own = f"CASE WHEN {reach.flow_run(database.dialect, 'r', bind)} THEN 1 ELSE 0 END"
+    rows = await database.read(f"SELECT r.id, {own} FROM flow_run r WHERE {database.dialect.among('r.id', '$1')}", values)
+    return {run_id for run_id, is_own in rows if not is_own}
+
+
+async def is_flow_within(database: Database, reach: Reach, flow_id: str) -> bool:
+    """Whether a flow is one whose runs a token is good for; True if there is no such flow."""
+    values: list[Any] = [flow_id]
+
+    def bind(value: Any) -> str:
+        values.append(value)
+        return f"${len(values)}"
+
+    within = reach.flow(database.dialect, "f", bind)
+    if within is None:
+        return True
+    rows = await database.read(f"SELECT CASE WHEN {within} THEN 1 ELSE 0 END FROM flow f WHERE f.id = $1", values)
+    return not rows or bool(rows[0][0])
 
 
 async def flow_runs_of(database: Database, task_run_ids: Iterable[str]) -> dict[str, str]:

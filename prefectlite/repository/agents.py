@@ -79,17 +79,19 @@ async def seen(tx: Transaction, agent_id: str, now: int) -> None:
     await tx.execute("UPDATE agent SET last_queried = $2 WHERE id = $1", (agent_id, now))
 
 
-async def due_runs(database: Database, runtime: str, before: int, labels: Sequence[str]) -> list[str]:
-    """The ids of runs that such an agent may begin, or go on with, until `before`; those due first come first.
+async def due_runs(
+    database: Database, runtime: str, before: int, labels: Sequence[str], projects: Sequence[str] | None = None
+) -> list[str]:
+    """The ids of runs, in these projects if some are given, that such an agent may begin, or go on with, until `before`.
 
-    Runs go to agents that have all of their labels; those without labels to agents without. There are no more of them than
-    the concurrency limits on their labels have free slots.
+    Those due first come first. Runs go to agents that have all of their labels; those without labels to agents without.
+    There are no more of them than the concurrency limits on their labels have free slots.
     """
     free = await limits.free_slots(database)
     offered: list[str] = []
     while True:
         full = [name for name, slots in free.items() if slots <= 0]
-        found = await _due(database, runtime, before, labels, full, offered)
+        found = await _due(database, runtime, before, labels, projects, full, offered)
         left_out = 0
         for run_id, state, its_labels in found:
             # What is Running has its slots.
@@ -105,7 +107,13 @@ async def due_runs(database: Database, runtime: str, before: int, labels: Sequen
 
 
 async def _due(
-    database: Database, runtime: str, before: int, labels: Sequence[str], full: list[str], offered: list[str]
+    database: Database,
+    runtime: str,
+    before: int,
+    labels: Sequence[str],
+    projects: Sequence[str] | None,
+    full: list[str],
+    offered: list[str],
 ) -> list[Row]:
     """(id, state, labels) of runs as `due_runs` says, besides those that are `offered`; `full` are labels without slots."""
     values: list[Any] = [before, runtime]
@@ -115,6 +123,8 @@ async def _due(
         return f"${len(values)}"
 
     fits = fitting(database.dialect, "r.labels", labels, bind)
+    if projects is not None:
+        fits += f" AND {database.dialect.among('f.project_id', bind(database.dialect.listed(projects)))}"
     if offered:
         fits += f" AND NOT {database.dialect.among('r.id', bind(database.dialect.listed(offered)))}"
     has_slot = f"AND NOT {database.dialect.has_keys('r.labels', full, bind, all_of_them=False)}" if full else ""

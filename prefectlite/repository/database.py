@@ -11,6 +11,11 @@ from prefectlite.repository.dialect import Dialect
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
+#: How long somebody outside may have the database at work for one question, and how much it may answer.
+ANSWER_SECONDS, ANSWER_BYTES = 10.0, 64_000_000
+TOO_LONG = f"The query takes longer than {ANSWER_SECONDS:g} seconds: ask for less at a time, with `where` and `limit`"
+TOO_LARGE = f"The answer is larger than {ANSWER_BYTES:,} bytes: ask for less at a time, with `where` and `limit`"
+
 
 class Transaction(Protocol):
     """Statements that become visible together or not at all. SQL has `$1…$n` for its parameters."""
@@ -68,6 +73,14 @@ class Database(Writable, Protocol):
 
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """All rows of a statement that only reads, from the last committed state."""
+        ...
+
+    async def answer(self, sql: str, params: Sequence[Any] = ()) -> str:
+        """The one text that a statement gives for somebody outside, who may have asked for the impossible.
+
+        Such statements never keep all readers from others. Raises BadRequest for one that takes longer than ANSWER_SECONDS,
+        or whose text has more than ANSWER_BYTES.
+        """
         ...
 
     async def aclose(self) -> None:

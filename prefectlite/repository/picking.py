@@ -83,6 +83,8 @@ def conditions(statement: Statement, table: Table, selection: Selection, tie: Jo
     parts = [] if tie is None else [f"{alias}.{tie.remote} = {tie.local}"]
     if selection.key is not None:
         parts.append(key_condition(statement, table, selection.key, alias))
+    if confined := statement.confined(table.name, alias):
+        parts.append(confined)
     if where := condition(statement, table, selection.where, alias):
         parts.append(where)
     return " WHERE " + " AND ".join(f"({part})" for part in parts) if parts else ""
@@ -132,7 +134,10 @@ def _ordered(statement: Statement, table: Table, path: Sequence[str], alias: str
     target = table_named(relation.table)
     value = (_counted if relation.many else _ordered)(statement, target, path[1:], inner)
     tie = joint(statement, table, relation, alias)
-    return f"(SELECT {value} FROM {relation.table} AS {inner} WHERE {inner}.{tie.remote} = {tie.local})"
+    which = f"{inner}.{tie.remote} = {tie.local}"
+    if confined := statement.confined(target.name, inner):
+        which += f" AND ({confined})"
+    return f"(SELECT {value} FROM {relation.table} AS {inner} WHERE {which})"
 
 
 def _counted(statement: Statement, table: Table, path: Sequence[str], alias: str) -> str:

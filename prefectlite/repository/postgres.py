@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import asyncpg
 import msgspec
 
-from prefectlite.errors import StoreClosed, StoreError, StoreUnavailable
+from prefectlite.errors import BadRequest, StoreClosed, StoreError, StoreUnavailable
 from prefectlite.ids import new_id
 from prefectlite.live.hints import Hint, Message
-from prefectlite.repository.database import Row, Transaction
+from prefectlite.repository.database import ANSWER_BYTES, ANSWER_SECONDS, TOO_LARGE, TOO_LONG, Row, Transaction
 from prefectlite.repository.dialect import POSTGRES
 from prefectlite.repository.postgres_errors import is_final, is_lost, is_out_of_reach, reason
 from prefectlite.repository.postgres_transaction import PostgresTransaction, Statements, storable
@@ -70,6 +70,7 @@ class PostgresDatabase:
         self._readers: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
         for _ in range(READERS):
             self._readers.put_nowait(None)  # a connection is made when a reader first needs it
+        self._answering = asyncio.Semaphore(READERS - 1)
 
     async def open(self) -> None:
         """Connect and bring the schema up to date. Raises StoreUnavailable or SchemaTooNew, naming the database."""
@@ -111,7 +112,24 @@ class PostgresDatabase:
         writing = asyncio.get_running_loop().create_task(self._write(work))
         return await asyncio.shield(writing)
 
+    async def answer(self, sql: str, params: Sequence[Any] = ()) -> str:
+        # Too much is not sent at all: it would be in the memory of this process, too.
+        size = f"octet_length(a.text) <= {ANSWER_BYTES}"
+        measured = f"WITH a (text) AS MATERIALIZED ({sql}) SELECT CASE WHEN {size} THEN a.text END FROM a"
+        async with self._answering:
+            try:
+                ((text,),) = await self._read(measured, params, ANSWER_SECONDS)
+            except asyncpg.ProgramLimitExceededError:
+                text = None
+        if text is None:
+            raise BadRequest(TOO_LARGE)
+        return str(text)
+
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        return await self._read(sql, params)
+
+    async def _read(self, sql: str, params: Sequence[Any], patience: float | None = None) -> list[Row]:
+        """All rows. Raises BadRequest after `patience` seconds, if that is given."""
         self._check_open()
         reader = await self._readers.get()
         try:
@@ -121,8 +139,10 @@ class PostgresDatabase:
                     reader = await self.connect(default_transaction_read_only="on")
                 assert reader is not None
                 try:
-                    return list(map(tuple, await reader.fetch(sql, *map(storable, params))))
+                    return list(map(tuple, await reader.fetch(sql, *map(storable, params), timeout=patience)))
                 except Exception as error:
+                    if patience is not None and isinstance(error, TimeoutError):
+                        raise BadRequest(TOO_LONG) from None
                     if not is_out_of_reach(error):
                         raise
                     if is_lost(error):

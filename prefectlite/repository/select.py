@@ -15,6 +15,7 @@ from prefectlite.errors import BadRequest
 from prefectlite.repository import computed
 from prefectlite.repository.dialect import SQLITE, Dialect
 from prefectlite.repository.picking import Joint, conditions, joint, kind_of, picked, source, table_named
+from prefectlite.repository.reach import Reach
 from prefectlite.repository.selection import (
     Aggregate,
     Column,
@@ -44,9 +45,11 @@ def compile_root(root: Root, dialect: Dialect = SQLITE, max_rows: int = MAX_ROWS
     return statement.compiled(f"SELECT {_root(statement, root)}")
 
 
-def compile_query(roots: Mapping[str, Root], dialect: Dialect = SQLITE, max_rows: int = MAX_ROWS) -> Compiled:
-    """The SQL whose one value is a JSON object of all `roots`, each under its key, all of one moment."""
-    statement = Statement(dialect, max_rows)
+def compile_query(
+    roots: Mapping[str, Root], dialect: Dialect = SQLITE, max_rows: int = MAX_ROWS, reach: Reach | None = None
+) -> Compiled:
+    """The SQL whose one value is a JSON object of all `roots`, each under its key, all of one moment, and within `reach`."""
+    statement = Statement(dialect, max_rows, reach)
     members = [(key, root if isinstance(root, Constant) else _root(statement, root)) for key, root in roots.items()]
     return statement.compiled(f"SELECT {_object(members)}")
 
@@ -102,10 +105,12 @@ def _task_run_counts(statement: Statement, counts: TaskRunCounts) -> str:
         else:
             members.append((key, field))
     flow_run = statement.bind(bound(Kind.ID, counts.flow_run_id, "flow_run_id"))
+    confined = statement.confined("task_run", run)
     grouped = (
         f"SELECT {run}.task_id, {run}.state, count(*) AS count FROM task_run AS {run}"
         f" JOIN task AS {task} ON {task}.id = {run}.task_id"
         f" WHERE {run}.flow_run_id = {flow_run} AND ({run}.map_index >= 0 OR {task}.mapped = 0)"
+        f"{f' AND {confined}' if confined else ''}"
         f" GROUP BY {run}.task_id, {run}.state ORDER BY {run}.task_id, {run}.state"
     )
     gathered = statement.dialect.gather(_object(members))

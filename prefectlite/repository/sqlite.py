@@ -17,6 +17,7 @@ from prefectlite.repository import documents
 from prefectlite.repository.database import Row, Transaction
 from prefectlite.repository.dialect import SQLITE
 from prefectlite.repository.locks import FileLock
+from prefectlite.repository.sqlite_answer import fetch_answer
 from prefectlite.repository.sqlite_connection import Connection, connected
 from prefectlite.repository.sqlite_file import (
     advice,
@@ -48,6 +49,7 @@ class SqliteDatabase:
         self._writer: Connection | None = None
         self._idle_readers: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         self._readers: list[Connection] = []
+        self._answering = asyncio.Semaphore(READERS - 1)
         self._closing: set[asyncio.Task[None]] = set()  # connections that nobody waits for any more
         self._lock = FileLock(beside(path, ".lock")) if path else None
         self._synced_at = time.monotonic()
@@ -90,15 +92,24 @@ class SqliteDatabase:
         return result
 
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        return await self._read(_fetch, sql, params)
+
+    async def answer(self, sql: str, params: Sequence[Any] = ()) -> str:
+        async with self._answering:
+            return await self._read(fetch_answer, sql, params)
+
+    async def _read(
+        self, fetch: Callable[[sqlite3.Connection, str, Sequence[Any]], T], sql: str, params: Sequence[Any]
+    ) -> T:
         writer = self._open_writer()
         with self._errors_translated():
             if self.path is None:
-                return await writer.run(_fetch, to_sqlite(sql), params)
+                return await writer.run(fetch, to_sqlite(sql), params)
             reader = await self._idle_readers.get()
             try:
                 self._open_writer()  # the database may have been closed while this waited for its turn
                 reader = reader or await self._new_reader()
-                return await reader.run(_fetch, to_sqlite(sql), params)
+                return await reader.run(fetch, to_sqlite(sql), params)
             finally:
                 self._idle_readers.put_nowait(reader)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from prefectlite.errors import BadRequest
 from prefectlite.repository.dialect import Dialect
+from prefectlite.repository.reach import Reach
 
 MAX_PARAMETERS = 20_000  # SQLite's own limit is 32,766, PostgreSQL's protocol stops at 32,767
 
@@ -24,8 +25,9 @@ class Compiled(msgspec.Struct, frozen=True):
 class Statement:
     """Collects values and aliases while the parts of one SQL text are written."""
 
-    def __init__(self, dialect: Dialect, max_rows: int) -> None:
-        self.dialect = dialect
+    def __init__(self, dialect: Dialect, max_rows: int, reach: Reach | None = None) -> None:
+        """`reach` is how far who asks may see; None: everything."""
+        self.dialect, self._reach = dialect, reach
         self.max_rows = max_rows
         self.is_search = False
         self._parameters: list[Any] = []
@@ -45,6 +47,10 @@ class Statement:
     def forget(self, mark: int) -> None:
         """Drop the values bound since `mark`, whose text is not used after all: PostgreSQL takes none without a use."""
         del self._parameters[mark:]
+
+    def confined(self, table: str, alias: str) -> str | None:
+        """Whether who asks may see the row `alias` of `table`; None where they may see all."""
+        return None if self._reach is None else self._reach.row(self.dialect, table, alias, self.bind)
 
     def alias(self) -> str:
         """A name for a table that no other part of the text uses."""

@@ -16,7 +16,7 @@ from prefectlite.rules.task_runs import TaskRunSnapshot
 Said = dict[str, tuple[int, str]]
 # The id of the state a run is in is that of the proposal which brought it there: a repeated proposal is known by it.
 _FLOW_RUNS = "SELECT id, version, state, owner, lease_epoch, state_id FROM flow_run WHERE "
-_TASK_RUNS = "SELECT id, version, state, state_id FROM task_run WHERE "
+_TASK_RUNS = "SELECT id, version, state, state_id, flow_run_id FROM task_run WHERE "
 _CREATE_FLOW_RUN = """
 INSERT INTO flow_run (id, flow_id, name, parameters, context, labels, scheduled_start_time, idempotency_key, run_config,
     auto_scheduled, owner, version, state, state_id, state_timestamp, state_message, state_start_time, state_details,

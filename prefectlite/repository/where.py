@@ -192,7 +192,8 @@ def _related(
 ) -> str:
     other = TABLES[relation.table]
     inner_alias = statement.alias()
-    inner = condition(statement, other, where, inner_alias, path, depth + 1)
+    wanted = (statement.confined(other.name, inner_alias), condition(statement, other, where, inner_alias, path, depth + 1))
+    inner = _all([part for part in wanted if part])
     local = computed.value(statement.dialect, table, relation.local, alias)
     if inner is None or relation.many:
         rest = f" AND ({inner})" if inner else ""

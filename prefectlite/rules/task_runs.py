@@ -18,6 +18,7 @@ class TaskRunSnapshot(msgspec.Struct):
     version: int
     state: str
     last_state_id: str | None = None
+    flow_run_id: str | None = None
 
 
 def decide(
@@ -32,6 +33,9 @@ def decide(
     """
     if parent is None:
         return Refuse("NOT_FOUND", f"State update failed for task run ID {proposal.run_id}: its flow run is not there")
+    if snapshot is not None and snapshot.flow_run_id not in (None, proposal.flow_run_id):
+        # Who has the lease of one flow run has it of that one's task runs.
+        return Refuse("NOT_FOUND", f"State update failed for task run ID {proposal.run_id}: it is another flow run's")
     if snapshot is not None and snapshot.last_state_id == proposal.state.id:  # said again, whoever executes the run by now
         return decide_again(parent, snapshot.version, proposal, snapshot.state)
     if proposal.lease is not None and proposal.lease != parent.lease_epoch:

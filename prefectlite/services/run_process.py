@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Collection
 from contextlib import nullcontext
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import msgspec
@@ -31,11 +31,14 @@ from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.results.store import result_store
 from prefectlite.run_configs import LocalRun, run_config_from
 from prefectlite.services.catalog import Catalog, why_unloadable
-from prefectlite.settings import Settings
+from prefectlite.settings import PREFIX, Settings
 from prefectlite.site import Site
 
-#: What the two processes tell each other: what to do, news, that the run is to be interrupted; and how it came out.
-JOB, NEWS, INTERRUPT, OUTCOME = "job", "news", "interrupt", "outcome"
+#: What the two processes tell each other: what to do, news, another token for the run, that it is to be interrupted; and how
+#: it came out.
+JOB, NEWS, TOKEN, INTERRUPT, OUTCOME = "job", "news", "token", "interrupt", "outcome"
+#: The agent's is not passed on: the code of a run has one of its own, if it needs any.
+TOKEN_VARIABLE = f"{PREFIX}API_TOKEN"
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -68,7 +71,7 @@ class OwnSite(Site):
         if job.results == "own":
             results = result_store(job.settings)
         elif job.results == "server":
-            results = ServerResults(line.ask, partial(_client, job.settings), job.owner_id)
+            results = ServerResults(line.ask, partial(_connected, job.settings.api_url), job.owner_id)
         super().__init__(job.settings, process_clock(), bus, job.owner_id, ports, results)
 
     async def scheduled_runs(self, labels: Collection[str]) -> list[tuple[str, int]]:
@@ -84,8 +87,14 @@ class OwnSite(Site):
         return self._job.flow
 
 
-def _client(settings: Settings) -> Client:
-    return Client(settings.api_url, token=settings.api_token or None, executes=True)
+def _connected(url: str) -> Client:
+    """A client that shows the token that this process was given last."""
+    return _client(url, os.environ.get(TOKEN_VARIABLE))
+
+
+@lru_cache(maxsize=1)
+def _client(url: str, token: str | None) -> Client:
+    return Client(url, token=token, executes=True)
 
 
 def main(number: int) -> None:
@@ -106,6 +115,8 @@ async def _serve(connection: socket.socket) -> None:
             job.set_result(msgspec.msgpack.decode(body, type=Job))
         elif kind == NEWS:
             bus.publish([msgspec.msgpack.decode(body, type=StateChange)])
+        elif kind == TOKEN:
+            os.environ[TOKEN_VARIABLE] = msgspec.msgpack.decode(body, type=str)
         elif kind == INTERRUPT:
             interrupted.set()
 
@@ -148,6 +159,8 @@ def _settle(job: Job) -> None:
     """Be where the run wants to be."""
     config = run_config_from(job.run.run_config)
     sys.path[:] = job.path
+    if job.settings.api_token:
+        os.environ[TOKEN_VARIABLE] = job.settings.api_token
     os.environ.update(config.env or {})
     if isinstance(config, LocalRun) and config.working_dir:
         os.chdir(config.working_dir)

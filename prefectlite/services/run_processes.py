@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from prefectlite.client.server_results import ServerResults
+from prefectlite.client.tokens import RUN_LIFE
 from prefectlite.engine.run_logs import shows_runs
 from prefectlite.errors import WorkerDied
 from prefectlite.executors.worker_process import told_exit
@@ -22,9 +23,10 @@ from prefectlite.ids import new_id
 from prefectlite.kept import kept
 from prefectlite.live.events import StateChange
 from prefectlite.orchestrator.line import Line
-from prefectlite.records import FlowRow, FlowRunRow, LogRow, record_state
+from prefectlite.records import FlowRow, FlowRunRow, LogRow, RunLease, record_state
 from prefectlite.rules.proposals import FlowRunProposal
-from prefectlite.services.run_process import INTERRUPT, JOB, NEWS, OUTCOME, Job, Outcome
+from prefectlite.services.run_answers import RunAnswers
+from prefectlite.services.run_process import INTERRUPT, JOB, NEWS, OUTCOME, TOKEN, TOKEN_VARIABLE, Job, Outcome
 from prefectlite.site import Site
 from prefectlite.states import Failed
 
@@ -57,7 +59,8 @@ class RunProcesses:
     async def execute(self, flow: FlowRow, run: FlowRunRow, takeover_from: str | None) -> Outcome:
         """How the execution of a run came out, whose final state is in the record then, unless the outcome says why not."""
         for time in range(MOST_TIMES + 1):
-            whose = flow, run, self._site.owner_id, self._site.settings
+            settings = msgspec.structs.replace(self._site.settings, api_token=await self._token(run) or "")
+            whose = flow, run, self._site.owner_id, settings
             job = Job(*whose, _path(), _results(self._site), takeover_from, shows_runs())
             process = await self._process()
             outcome = await self._executed(process, job)
@@ -73,6 +76,17 @@ class RunProcesses:
             self._tell(run, process, again=time < MOST_TIMES)
         await self._fail(run, process)
         return Outcome()
+
+    async def _token(self, run: FlowRunRow) -> str | None:
+        """What the run's code may show once this executor has claimed it, as the process will do."""
+        return await self._site.run_token(RunLease(run.id, self._site.owner_id, run.lease_epoch + 1))
+
+    async def _renew(self, process: _Process, run: FlowRunRow) -> None:
+        """Give the process another token long before the one it has expires."""
+        while True:
+            await self._site.clock.sleep(RUN_LIFE.total_seconds() / 2)
+            if (token := await self._token(run)) is not None:
+                process.line.tell(TOKEN, token)
 
     @property
     def running(self) -> int:
@@ -113,11 +127,14 @@ class RunProcesses:
         """The outcome; None if the process died."""
         self._busy[process] = job.run.id
         self._idle.clear()
-        forwarding = kept(asyncio.create_task(self._forward(process, job.run.id)))
+        companions = [kept(asyncio.create_task(self._forward(process, job.run.id)))]
+        if job.settings.api_token:
+            companions.append(kept(asyncio.create_task(self._renew(process, job.run))))
         try:
             return await process.execute(job, self._site)
         finally:
-            forwarding.cancel()
+            for companion in companions:
+                companion.cancel()
             del self._busy[process]
             await process.end()
             if not self._busy:
@@ -161,7 +178,7 @@ class _Process:
 
     async def execute(self, job: Job, site: Site) -> Outcome | None:
         """How the execution of a run came out; None if the process ended before."""
-        self.line = Line(site.answers, self._hear)
+        self.line = Line(RunAnswers(site.answers, job.run.id, job.owner_id), self._hear)
         serving = kept(asyncio.create_task(self.line.run(self._connection)))
         try:
             await self.line.opened.wait()
@@ -210,6 +227,7 @@ async def _started() -> _Process:
             *(sys.executable or "python", "-P", "-c", _BEGIN, str(theirs.fileno()), *_path()),
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )

@@ -44,7 +44,8 @@ _MOVED = ("returned error: 30", "redirect")
 class Remote(msgspec.Struct, frozen=True):
     """A repository elsewhere: its address, without what lets one in, and how it is called in messages.
 
-    `origin` is the host's own address, which alone is shown the token.
+    `origin` is the host's own address, which alone is shown the token. What is confined goes to no other host that its own
+    sends it to.
     """
 
     url: str
@@ -53,6 +54,7 @@ class Remote(msgspec.Struct, frozen=True):
     origin: str = ""
     username: str = ""
     token: str = ""
+    is_confined: bool = False
 
     def __repr__(self) -> str:
         return f"<Remote {self.name}>"
@@ -129,8 +131,9 @@ def _environment(remote: Remote) -> dict[str, str]:
     if remote.token:
         # A server that sends one elsewhere would send the token there, too.
         _configure(environ, f"http.{remote.origin}.extraHeader", f"Authorization: Basic {_basic(remote)}")
-        _configure(environ, "http.followRedirects", "false")
         _configure(environ, "credential.helper", "")
+    if remote.token or remote.is_confined:
+        _configure(environ, "http.followRedirects", "false")
     return environ
 
 
@@ -157,6 +160,8 @@ def _refuse(remote: Remote, said: str) -> NoReturn:
         )
     elif _has(said, _MOVED) and remote.token:
         what = "the repository has moved, and a token is not shown to another address: give the new one"
+    elif _has(said, _MOVED) and remote.is_confined:
+        what = "the repository has moved, and the setting git_hosts keeps git to its own address: give the new one"
     elif _has(said, _NO_REPOSITORY):
         what = "there is no such repository: check its name, and whether it needs a token (git_token_secret_name)"
     elif _has(said, _UNREACHABLE):

@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 import urllib.parse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,17 +125,22 @@ class GitSource(Source, frozen=True, tag="Git", omit_defaults=True):
 
     def _remote(self) -> Remote:
         url, username, token = self._address()
-        protocols = current_settings().git_protocols
+        settings = current_settings()
+        protocols, hosts = settings.git_protocols, settings.git_hosts
         scheme = url.partition("://")[0] if "://" in url else "ssh"
         if scheme not in protocols:
             raise FlowSourceMissing(
                 f"{self.repository}: {scheme} is not allowed: the setting git_protocols names"
                 f" {', '.join(protocols) or 'none'}"
             )
+        if hosts and scheme != "file" and not _is_among(_host_of(url), hosts):
+            raise FlowSourceMissing(
+                f"{self.repository}: its host is not allowed: the setting git_hosts names {', '.join(hosts)}"
+            )
         if token and scheme not in ("https", "http"):
             username = token = ""  # ssh has keys
         origin = "/".join(url.split("/")[:3]) + "/" if token else ""
-        return Remote(url, self.repository, protocols, origin, username, token)
+        return Remote(url, self.repository, protocols, origin, username, token, is_confined=bool(hosts))
 
     def _address(self) -> tuple[str, str, str]:
         """The repository's URL without what lets one in, and with which user and token git is let in."""
@@ -160,6 +166,17 @@ class GitSource(Source, frozen=True, tag="Git", omit_defaults=True):
             if host in self.repo_host:
                 return name
         return "x-access-token"
+
+
+def _host_of(url: str) -> str:
+    """The name of the host that git would ask."""
+    place = url.partition("://")[2].partition("/")[0] if "://" in url else url.partition(":")[0]
+    return place.rpartition("@")[2].partition(":")[0].lower()
+
+
+def _is_among(host: str, allowed: Iterable[str]) -> bool:
+    names = [name.lower() for name in allowed]
+    return host in names or any(name.startswith("*.") and host.endswith(name[1:]) for name in names)
 
 
 def _check_path(path: str) -> None:

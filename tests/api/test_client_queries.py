@@ -112,9 +112,9 @@ class CountingDatabase:
     def __init__(self, real: Any) -> None:
         self._real, self.dialect, self.statements = real, real.dialect, 0
 
-    async def read(self, sql: str, params: Any = ()) -> Any:
+    async def answer(self, sql: str, params: Any = ()) -> Any:
         self.statements += 1
-        return await self._real.read(sql, params)
+        return await self._real.answer(sql, params)
 
 
 @pytest.mark.asyncio

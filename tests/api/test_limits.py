@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from graphql import get_introspection_query, parse
@@ -135,3 +137,35 @@ async def test_a_limit_is_named(http: httpx.AsyncClient, query: str, message: st
     [error] = (await http.post("/graphql", json={"query": query})).json()["errors"]
     assert message in error["message"]
     assert error["extensions"]["code"] in ("BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED")
+
+
+WHERE = "query ($w: flow_run_bool_exp) { flow_run(where: $w) { id } }"
+LINES = "mutation ($i: write_run_logs_input!) { write_run_logs(input: $i) { success } }"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("query", "variables", "message"),
+    [
+        (WHERE, {"w": {"_or": [{"name": {"_eq": "x"}}] * 1_000}}, "more than 2,000 objects"),
+        (WHERE, {"w": {"_or": [{}] * 1_990}}, None),
+        (WHERE, {"w": {"name": {"_in": ["x"] * 20_001}}}, "more than 20,000 values in a list"),
+        (LINES, {"i": {"logs": [{}] * 20_001}}, "more than 20,000 values in a list"),
+    ],
+)
+async def test_variables_have_limits(http: httpx.AsyncClient, query: str, variables: Any, message: str | None) -> None:
+    answer = (await http.post("/graphql", json={"query": query, "variables": variables})).json()
+    assert message in answer["errors"][0]["message"] if message else "errors" not in answer
+
+
+@pytest.mark.asyncio
+async def test_a_batch_shares_the_limit_of_variables(http: httpx.AsyncClient) -> None:
+    half = {"query": WHERE, "variables": {"w": {"_or": [{}] * 1_500}}}
+    first, second = (await http.post("/graphql", json=[half, half])).json()
+    assert "errors" not in first
+    assert "more than 2,000 objects" in second["errors"][0]["message"]
+
+
+def test_a_flow_may_be_large() -> None:
+    flow = {"tasks": [{"slug": str(n), "tags": []} for n in range(30_000)]}
+    Budget().spend_variables({"input": {"serialized_flow": flow}}, is_mutation=True)

@@ -17,15 +17,18 @@ from prefectlite.api.permissions import FIELD_READERS, TABLE_READERS, check_decl
 from prefectlite.api.requests import Answer, Request
 from prefectlite.api.schema import SCHEMA
 from prefectlite.repository.tables import TABLES
-from prefectlite.roles import ADMINS, AGENTS, OPERATORS, Role
+from prefectlite.roles import ADMINS, AGENTS, OPERATORS, RUNS, Role
 
 ID = "00000000-0000-7000-8000-000000000001"
 #: What each role may use of Mutation, written down once more: a change here is a decision.
 OF_AGENTS = {
     "register_agent", "get_runs_in_queue", "update_flow_run_heartbeat", "update_task_run_heartbeat",
-    "get_or_create_task_run", "get_or_create_task_run_info", "write_run_logs", "set_flow_run_states", "set_task_run_states",
-    "create_task_run_artifact", "update_task_run_artifact", "delete_task_run_artifact", "set_flow_run_name",
-    "set_task_run_name", "executor_call",
+    "get_or_create_task_run", "get_or_create_task_run_info", "set_flow_run_states", "set_task_run_states",
+}  # fmt: skip
+#: And of the code of runs, which may do nothing else.
+OF_RUNS = {
+    "write_run_logs", "create_task_run_artifact", "update_task_run_artifact", "delete_task_run_artifact",
+    "set_flow_run_name", "set_task_run_name", "executor_call",
 }  # fmt: skip
 OF_ADMINS = {
     "set_secret", "delete_secret", "create_api_token", "revoke_api_token", "delete_project", "set_project_retention",
@@ -33,6 +36,7 @@ OF_ADMINS = {
 }  # fmt: skip
 OF_ONE_THAT_IS_NOT_THERE = {"get_task_run_info"}
 NOT_OF_AGENTS = {
+    "utility_downstream_tasks", "utility_upstream_tasks",
     "log", "task_run_artifact", "task_tag_limit", "flow_concurrency_limit", "cloud_hook", "logs", "secret_names",
     "automation", "automation_firing", "hook_delivery", "run_counts", "status", "message",
 }  # fmt: skip
@@ -95,7 +99,9 @@ def expected_readers(field: str) -> set[Role]:
         return set(ADMINS)
     if table in ("cloud_hook", "hook_delivery"):
         return set(OPERATORS)
-    return set(Role) - ({Role.AGENT} if table in NOT_OF_AGENTS else set())
+    if table in ("agent", "agent_config"):
+        return set(Role) - {Role.RUN}
+    return set(Role) - ({Role.AGENT, Role.RUN} if table in NOT_OF_AGENTS else set())
 
 
 @pytest.fixture
@@ -120,6 +126,7 @@ async def test_every_field_that_is_read(runtime: Runtime, type_name: str, role: 
 async def test_every_mutation(runtime: Runtime, role: Role) -> None:
     for field in fields_of("Mutation"):
         users = AGENTS if field in OF_AGENTS else ADMINS if field in OF_ADMINS else OPERATORS
+        users = RUNS if field in OF_RUNS else users
         assert USERS[field] == users
         refused = "FORBIDDEN" in await codes(runtime, role, query("Mutation", field))
         assert refused == (role not in users), field

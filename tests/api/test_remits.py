@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import msgspec
@@ -18,27 +17,23 @@ from prefectlite.orchestrator.calls import (
     FLOW,
     FLOW_RUN,
     LEAVE,
-    PROPOSE,
     SCHEDULED_RUNS,
     TASK_RUN_STATE,
     TASK_RUNS,
     WRITE_LINES,
     CacheKey,
-    Call,
     Executor,
-    Proposals,
 )  # fmt: skip
-from prefectlite.records import LogRow, record_state
+from prefectlite.records import LogRow
 from prefectlite.roles import Role
-from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal, Proposal, TaskRunProposal
+from prefectlite.rules.proposals import FlowRunCreation, FlowRunProposal
 from prefectlite.settings import load_settings
-from prefectlite.states import Cancelled, Failed, Running, Scheduled, State, Submitted, Success
+from prefectlite.states import Cancelled, Failed, Running, Scheduled, Submitted, Success
 from tests.api.conftest import doubling, other
 from tests.api.prefect_client import AGENT, PrefectClient
+from tests.api.remote_agents import Agent, agent_of, run_with, task_run_of
 
 pytestmark = pytest.mark.asyncio
-CALL = "mutation ($i: executor_call_input!) { executor_call(input: $i) { answer } }"
-REGISTER = "mutation ($i: register_agent_input!) { register_agent(input: $i) { id } }"
 
 
 @pytest_asyncio.fixture
@@ -46,54 +41,6 @@ async def runtime(api_database_url: str) -> AsyncIterator[Runtime]:
     settings = load_settings(database_url=api_database_url, auth=True)
     async with Runtime([doubling], settings=settings, agent=False) as runtime:
         yield runtime
-
-
-class Agent:
-    """An agent with a token of its own, in another process."""
-
-    def __init__(self, runtime: Runtime, http: httpx.AsyncClient, token: str) -> None:
-        self._runtime, self._http = runtime, http
-        self.token, self.executor = token, Executor("", "", [])
-
-    async def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
-        response = await self._http.post(
-            "/graphql",
-            json={"query": query, "variables": variables},
-            headers={"authorization": f"Bearer {self.token}"},
-        )
-        found: dict[str, Any] = response.json()
-        return found
-
-    async def register(self, *labels: str) -> None:
-        answer = await self.graphql(REGISTER, i={"type": "LocalAgent", "name": "one", "labels": list(labels)})
-        agent_id = answer["data"]["register_agent"]["id"]
-        self.executor = Executor(f"{agent_id}/{new_id()}", agent_id, list(labels))
-
-    async def asks(self, call: Call[Any, Any], question: Any) -> Any:
-        """The answer, or the code of the error."""
-        given = {"call": call.name, "question": msgspec.to_builtins(question)}
-        answer = await self.graphql(CALL, i=given)
-        if "errors" in answer:
-            return answer["errors"][0]["extensions"]["code"]
-        return answer["data"]["executor_call"]["answer"]
-
-    def record(self, state: State) -> Any:
-        return record_state(state, new_id(), self._runtime.session.clock.micros())
-
-    async def proposes(self, *proposals: Proposal) -> Any:
-        """What is answered: the verdicts as (type, code), or the code of the error."""
-        answer = await self.asks(PROPOSE, Proposals(list(proposals)))
-        return answer if isinstance(answer, str) else [(one["type"], one.get("code")) for one in answer["verdicts"]]
-
-    async def claims(self, run_id: str, **more: Any) -> Any:
-        return await self.proposes(FlowRunProposal(run_id, self.record(Running()), **{"claim": self.executor.id, **more}))
-
-    async def ends(self, run_id: str, lease: int | None, state: State | None = None) -> Any:
-        return await self.proposes(FlowRunProposal(run_id, self.record(state or Success()), lease=lease))
-
-
-async def agent_of(runtime: Runtime, http: httpx.AsyncClient, name: str) -> Agent:
-    return Agent(runtime, http, (await runtime.session.client.tokens.create(name, Role.AGENT)).text)
 
 
 @pytest_asyncio.fixture
@@ -108,21 +55,6 @@ async def theirs(runtime: Runtime, http: httpx.AsyncClient) -> Agent:
     agent = await agent_of(runtime, http, "theirs")
     await agent.register("a", "b")
     return agent
-
-
-async def run_with(runtime: Runtime, *labels: str) -> str:
-    [(flow_id,)] = await runtime.session.database.read("SELECT id FROM flow WHERE name = 'doubling'")
-    return await runtime.session.client.create_flow_run(flow_id=flow_id, labels=list(labels))
-
-
-async def task_run_of(runtime: Runtime, run_id: str, lease: int) -> tuple[str, TaskRunProposal]:
-    """A task run's id, and how it would begin."""
-    [(task_id,)] = await runtime.session.database.read(
-        "SELECT min(t.id) FROM task t JOIN flow_run r ON r.flow_id = t.flow_id WHERE r.id = $1", (run_id,)
-    )
-    record = record_state(Running(), new_id(), runtime.session.clock.micros())
-    task_run_id = new_id()
-    return task_run_id, TaskRunProposal(task_run_id, run_id, task_id, -1, record, 0, lease)
 
 
 async def test_an_agent_executes_what_has_its_labels(runtime: Runtime, ours: Agent) -> None:
@@ -266,3 +198,26 @@ async def test_a_prefect_agent_tells_of_its_runs_only(runtime: Runtime, http: ht
         with pytest.raises(AssertionError, match="not one that the agents"):
             await attempt
     await theirs.set_state("flow_run", run_id, "Success")
+
+
+async def test_a_run_of_ones_own_lends_itself_to_no_other(runtime: Runtime, ours: Agent, theirs: Agent) -> None:
+    mine, another = await run_with(runtime, "a"), await run_with(runtime, "a")
+    await ours.claims(mine)
+    await theirs.claims(another)
+    task_run_id, begins = await task_run_of(runtime, another, 1)
+    await theirs.proposes(begins)
+    _, own = await task_run_of(runtime, mine, 1)
+    for forged in (
+        msgspec.structs.replace(own, run_id=task_run_id, expected_version=None),
+        msgspec.structs.replace(own, run_id=task_run_id, expected_version=1),
+        msgspec.structs.replace(own, run_id=task_run_id),
+        msgspec.structs.replace(own, run_id=task_run_id, state=ours.record(Success()), restart=True, expected_version=1),
+    ):
+        assert await ours.proposes(forged) == [("refuse", "NOT_FOUND")]
+    rows = await runtime.session.database.read(
+        "SELECT flow_run_id, state, version FROM task_run WHERE id = $1", (task_run_id,)
+    )
+    assert rows == [(another, "Running", 1)]
+    line = LogRow(new_id(), mine, task_run_id, 1, "INFO", "n", "not theirs")
+    assert await ours.asks(WRITE_LINES, [line]) is None
+    assert await runtime.session.database.read("SELECT 1 FROM log") == []

@@ -133,3 +133,25 @@ async def test_a_websocket_on_which_nothing_is_said_stays() -> None:
         await asyncio.sleep(1)  # longer than any deadline
         await socket.send("still there")
         assert await asyncio.wait_for(socket.recv(), 5) == "still there"
+
+
+async def at_once(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers without a look at the body."""
+    await PlainTextResponse("no", 401)(scope, receive, send)
+
+
+async def in_pieces(scope: Any, receive: Any, send: Any) -> None:
+    """An application that begins to answer, and reads then."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    await Request(scope, receive).body()
+
+
+@pytest.mark.parametrize("application", [length, at_once, in_pieces])
+async def test_what_is_no_http_leaves_no_traceback(application: Any, caplog: pytest.LogCaptureFixture) -> None:
+    body = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    async with served(application) as port:
+        await answer(port, body + b"zz\r\n")
+        await answer(port, body, b"zz\r\n", pause=0.1)
+        assert b"200" in await answer(port, HEAD + b"Content-Length: 0\r\n\r\n") or application is at_once
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -224,6 +224,8 @@ def rows() -> Rows:
             "id": uid(660 + n),
             "name": f"token {n}",
             "role": ["admin", "viewer"][n],
+            "labels": '["a"]' if n else None,
+            "projects": None,
             "token_hash": f"{n}" * 64,
             "expires_at": DAY if n else None,
             "last_used": None,

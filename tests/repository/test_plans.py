@@ -85,6 +85,10 @@ class ExplainedDatabase:
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return await self.write(lambda tx: tx.fetch(sql, params))
 
+    async def answer(self, sql: str, params: Sequence[Any] = ()) -> str:
+        ((text,),) = await self.read(sql, params)
+        return str(text)
+
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
         return await self._real.write(lambda tx: work(Explained(tx, self.plans)))  # type: ignore[arg-type]
 

@@ -200,6 +200,9 @@ def test_another_server_is_not_shown_the_token(server: GitServer, repository: Re
         source = GitSource("daily", "flow.py", f"{server.url}/flows.git", git_token_secret_name="T")
         with context(secrets={"T": TOKEN}), pytest.raises(FlowSourceMissing, match="has moved, and a token is not shown"):
             source.ready()
+        allowed = replaced_settings(git_protocols=("http",), git_hosts=("127.0.0.1", "localhost"))
+        with allowed, pytest.raises(FlowSourceMissing, match="has moved, and the setting git_hosts keeps git"):
+            GitSource("daily", "flow.py", f"{server.url}/flows.git").ready()
         other.shutdown()
         thread.join()
     assert other.shown == []

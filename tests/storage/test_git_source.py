@@ -393,3 +393,32 @@ def test_a_link_out_of_the_repository(repository: Repository, tmp_path: Path) ->
     repository.commit()
     with pytest.raises(FlowSourceMissing, match="leads out of its repository"):
         source(repository).ready()
+
+
+@pytest.mark.parametrize(
+    ("repo", "more", "allowed"),
+    [
+        ("me/flows", {"repo_host": "git.example.com"}, True),
+        ("me/flows", {"repo_host": "GIT.Example.com:8443"}, True),
+        ("me/flows", {"repo_host": "a.b.corp.lan", "use_ssh": True}, True),
+        ("https://git.example.com/me/flows.git", {}, True),
+        ("ssh://me@x.corp.lan:22/me/flows.git", {}, True),
+        ("me/flows", {}, False),
+        ("me/flows", {"repo_host": "corp.lan"}, False),
+        ("me/flows", {"repo_host": "evilcorp.lan", "use_ssh": True}, False),
+        ("https://git.example.com.evil.com/me/flows.git", {}, False),
+        ("https://git.example.com@evil.com/me/flows.git", {}, False),
+        ("https://169.254.169.254/latest/meta-data", {}, False),
+        ("ssh://git.example.com@10.0.0.1/me/flows.git", {}, False),
+    ],
+)
+def test_only_the_hosts_of_the_setting(repo: str, more: dict[str, Any], allowed: bool) -> None:
+    source = GitSource("daily", "flow.py", repo, **more)
+    with replaced_settings(git_protocols=("https", "ssh"), git_hosts=("git.example.com", "*.corp.lan")):
+        if allowed:
+            assert source._remote().is_confined
+        else:
+            with pytest.raises(FlowSourceMissing, match=r"the setting git_hosts names git.example.com, \*.corp.lan"):
+                source._remote()
+    with replaced_settings(git_protocols=("https", "ssh")):
+        assert not source._remote().is_confined

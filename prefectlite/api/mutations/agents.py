@@ -18,7 +18,7 @@ from prefectlite.errors import BadRequest
 from prefectlite.ids import new_id
 from prefectlite.records import LogRow
 from prefectlite.repository.agents import AgentFacts
-from prefectlite.roles import AGENTS, OPERATORS
+from prefectlite.roles import AGENTS, OPERATORS, RUNS
 from prefectlite.version import __version__
 
 MAX_LINES = 20_000
@@ -28,6 +28,8 @@ async def register_agent(context: Context, given: Payload) -> Payload:
     version = context.caller.core_version or __version__
     labels, config = list(given.get("labels") or ()), given.get("agent_config_id")
     token_id = context.caller.token_id or None
+    if context.remit is not None:
+        context.remit.check_labels(labels)
     facts = AgentFacts(given["type"], given.get("name") or "agent", version, labels, config, token_id)
     return {"id": await context.session.client.agents.register(facts)}
 
@@ -54,13 +56,15 @@ async def delete_agent_config(context: Context, given: Payload) -> Payload:
 
 
 async def get_runs_in_queue(context: Context, given: Payload) -> Payload:
-    caller = context.caller
-    if context.remit is not None:
-        await context.remit.check_agent(caller.agent_id)
+    caller, remit = context.caller, context.remit
+    labels = given.get("labels") or ()
+    if remit is not None:
+        await remit.check_agent(caller.agent_id)
+        remit.check_labels(labels)
     found = await context.session.client.agents.due_runs(
-        caller.runtime, given.get("before"), given.get("labels") or (), caller.agent_id
+        caller.runtime, given.get("before"), labels, caller.agent_id, caller.bounds.projects
     )
-    return {"flow_run_ids": found}
+    return {"flow_run_ids": found if remit is None else await remit.own(found)}
 
 
 async def update_flow_run_heartbeat(context: Context, given: Payload) -> Payload:
@@ -198,7 +202,7 @@ FIELDS = {
         },
         SUCCESS,
         "Add lines to the logs of runs; those of unknown runs are left out.",
-        needs=AGENTS,
+        needs=RUNS,
         audited=never,
     ),
 }

@@ -6,7 +6,7 @@ from prefectlite.api.audit import never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
-from prefectlite.roles import AGENTS
+from prefectlite.roles import RUNS
 
 
 async def create_task_run_artifact(context: Context, given: Payload) -> Payload:
@@ -38,13 +38,13 @@ FIELDS = {
         {"task_run_id": UUID(required=True), "kind": text(required=True), **_data, "tenant_id": UUID()},
         ID,
         "Show something of what a task run did.",
-        needs=AGENTS,
+        needs=RUNS,
         audited=never,
     ),
     "update_task_run_artifact": mutation(
-        update_task_run_artifact, {**_artifact, **_data}, SUCCESS, "Show another thing.", needs=AGENTS, audited=never
+        update_task_run_artifact, {**_artifact, **_data}, SUCCESS, "Show another thing.", needs=RUNS, audited=never
     ),
     "delete_task_run_artifact": mutation(
-        delete_task_run_artifact, _artifact, SUCCESS, "Delete what a task run showed.", needs=AGENTS, audited=never
+        delete_task_run_artifact, _artifact, SUCCESS, "Delete what a task run showed.", needs=RUNS, audited=never
     ),
 }

@@ -11,8 +11,20 @@ from prefectlite.api.scalars import JSON
 from prefectlite.client.remits import Remit
 from prefectlite.errors import BadRequest, Forbidden
 from prefectlite.orchestrator.answers import Answers
-from prefectlite.orchestrator.calls import DELETE_KEY, LEAVE, PROPOSE, SECRET, SET_KEY, WRITE_LINES, Decided, Proposals
-from prefectlite.roles import AGENTS, OPERATORS
+from prefectlite.orchestrator.calls import (
+    DELETE_KEY,
+    LEAVE,
+    PROPOSE,
+    RUN_TOKEN,
+    SCHEDULED_RUNS,
+    SECRET,
+    SET_KEY,
+    WRITE_LINES,
+    Decided,
+    Proposals,
+)
+from prefectlite.records import RunLease
+from prefectlite.roles import OPERATORS, RUNS
 from prefectlite.version import __version__
 
 #: What changes the key-value store needs the same as its mutations do.
@@ -21,7 +33,7 @@ _WRITES = (SET_KEY.name, DELETE_KEY.name)
 
 async def executor_call(context: Context, given: Payload) -> Payload:
     answers = context.session.answers
-    call = answers.call_named(given["call"])
+    call = RUN_TOKEN if given["call"] == RUN_TOKEN.name else answers.call_named(given["call"])
     if context.caller.own_version not in (None, __version__) and call.name != LEAVE.name:
         raise BadRequest(f"The executor is of version {context.caller.own_version}, and this server of {__version__}")
     if call.name in _WRITES and context.caller.role not in OPERATORS:
@@ -33,6 +45,8 @@ async def executor_call(context: Context, given: Payload) -> Payload:
     except msgspec.ValidationError as error:
         raise BadRequest(f"question: it does not fit the call {call.name!r}: {error}") from None
     remit = context.remit
+    if call == RUN_TOKEN:
+        return {"answer": await _run_token(context, question)}
     if remit is None:
         return {"answer": msgspec.to_builtins(await answers.answer(call, question))}
     await remit.check_call(call, question)
@@ -40,7 +54,20 @@ async def executor_call(context: Context, given: Payload) -> Payload:
         question = await remit.lines_of_own(question)
     if call.name == PROPOSE.name:
         return {"answer": msgspec.to_builtins(await _decided(answers, remit, question))}
-    return {"answer": msgspec.to_builtins(await answers.answer(call, question))}
+    answer = await answers.answer(call, question)
+    if call.name == SCHEDULED_RUNS.name:
+        own = set(await remit.own([run_id for run_id, _ in answer]))
+        answer = [(run_id, due) for run_id, due in answer if run_id in own]
+    return {"answer": msgspec.to_builtins(answer)}
+
+
+async def _run_token(context: Context, lease: RunLease) -> str | None:
+    """What the code of a run may show, whose executor asks; None where nobody shows anything."""
+    if not context.caller.is_known:
+        return None
+    if context.remit is not None:
+        await context.remit.check_lease(lease)
+    return await context.session.client.tokens.for_run(lease, context.caller.token_id)
 
 
 async def _decided(answers: Answers, remit: Remit, sent: Proposals) -> Decided:
@@ -59,7 +86,7 @@ FIELDS = {
         {"call": text(required=True), "question": JSON()},
         {"answer": JSON()},
         "What an executor of this very version asks of the record. No interface for others.",
-        needs=AGENTS,
+        needs=RUNS,
         audited=never,
     ),
 }

@@ -9,7 +9,7 @@ from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID, DateTime
 from prefectlite.api.state_json import json_object
 from prefectlite.api.types import listed
-from prefectlite.roles import AGENTS, OPERATORS
+from prefectlite.roles import OPERATORS, RUNS
 
 
 async def create_flow_run(context: Context, given: Payload) -> Payload:
@@ -85,14 +85,14 @@ FIELDS = {
         needs=OPERATORS,
     ),
     "set_flow_run_name": mutation(
-        set_flow_run_name, {**_run, "name": text(required=True)}, SUCCESS, "Rename a run.", needs=AGENTS
+        set_flow_run_name, {**_run, "name": text(required=True)}, SUCCESS, "Rename a run.", needs=RUNS
     ),
     "set_task_run_name": mutation(
         set_task_run_name,
         {"task_run_id": UUID(required=True), "name": text(required=True)},
         SUCCESS,
         "Rename a task run.",
-        needs=AGENTS,
+        needs=RUNS,
     ),
     "set_flow_run_labels": mutation(
         set_flow_run_labels, {**_run, "labels": listed(text)}, SUCCESS, "Say which agents may take a run.", needs=OPERATORS

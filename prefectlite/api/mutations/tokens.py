@@ -5,11 +5,15 @@ from __future__ import annotations
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import UUID, DateTime
+from prefectlite.api.types import listed
 from prefectlite.roles import ADMINS
 
 
 async def create_api_token(context: Context, given: Payload) -> Payload:
-    made = await context.session.client.tokens.create(given["name"], given["role"], given.get("expires_at"))
+    labels, projects = given.get("labels") or (), given.get("projects") or ()
+    made = await context.session.client.tokens.create(
+        given["name"], given["role"], given.get("expires_at"), labels=labels, projects=projects
+    )
     return {"id": made.id, "token": made.text}
 
 
@@ -21,9 +25,16 @@ async def revoke_api_token(context: Context, given: Payload) -> Payload:
 FIELDS = {
     "create_api_token": mutation(
         create_api_token,
-        {"name": text(required=True), "role": text(required=True), "expires_at": DateTime()},
+        {
+            "name": text(required=True),
+            "role": text(required=True),
+            "expires_at": DateTime(),
+            "labels": listed(text),
+            "projects": listed(UUID),
+        },
         {"id": UUID(), "token": text()},
-        "Make a token of the role viewer, agent, operator or admin. It is shown this once.",
+        "Make a token of the role viewer, agent, operator or admin. It is shown this once. An agent's may be for agents with"
+        " some of these labels only, and for runs of these projects.",
         needs=ADMINS,
     ),
     "revoke_api_token": mutation(

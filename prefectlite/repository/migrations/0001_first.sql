@@ -431,6 +431,8 @@ CREATE TABLE api_token (
     id $id PRIMARY KEY,
     name TEXT NOT NULL,
     role TEXT NOT NULL,
+    labels $json, -- if it says: of these its agents have some, and no others
+    projects $json, -- if it says: the ids of those whose runs its agents may take
     token_hash TEXT NOT NULL UNIQUE,
     expires_at $time,
     last_used $time,
@@ -450,6 +452,19 @@ CREATE TABLE login (
 );
 
 CREATE INDEX login_by_token ON login (token_id);
+
+-- What the code of one run may show while its executor has this lease. `token_id` is what the executor shows itself.
+CREATE TABLE run_token (
+    token_hash TEXT PRIMARY KEY,
+    flow_run_id $id NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
+    owner TEXT NOT NULL,
+    lease_epoch INTEGER NOT NULL,
+    token_id $id REFERENCES api_token (id) ON DELETE CASCADE,
+    expires_at $time NOT NULL
+);
+
+CREATE INDEX run_token_by_run ON run_token (flow_run_id);
+CREATE INDEX run_token_by_token ON run_token (token_id);
 
 -- Who changed what: a row for each mutation, but for those by which runs tell what they do. Rows are never changed.
 CREATE TABLE audit_log (
