@@ -46,7 +46,7 @@ def execute(begin: Begin, settings: Settings, *, plain: bool, quiet: bool = Fals
 
     Leaves with 1 if it does not succeed, with 130 if it is cancelled.
     """
-    logging.getLogger("prefectlite").addHandler(_Aside(logging.WARNING))  # the display shows the log
+    logging.getLogger("prefectlite").addHandler(Aside(logging.WARNING))  # the display shows the log
     with patient_stdout():
         console = Console(highlight=False)
         display: Display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
@@ -87,7 +87,7 @@ async def _executed(begin: Begin, settings: Settings, display: Display, *, with_
             await asyncio.shield(asyncio.wrap_future(host.closed))
 
 
-class _Aside(logging.Handler):
+class Aside(logging.Handler):
     """Says what is no line of a run's log: that the database cannot be used, for one."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -22,6 +22,7 @@ from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import load_flow, source_from_argument
 
+own_runs: Any = lazily("prefectlite.cli.own_runs")
 scheduling: Any = lazily("prefectlite.cli.scheduling")
 _EPILOG = """Without FLOW, --path or --module a registered flow is meant (--name or --id): the run is written down, in the
 database or at the server that --api or the settings name, and the agent there executes it."""
@@ -137,7 +138,7 @@ def _registered(parameters: dict[str, Any], context: dict[str, Any], more: dict[
     )
     asked = place(more["database"], more["api"])
     if more["here"]:
-        scheduling.execute_run(wanted, asked, plain=more["plain"])
+        own_runs.execute_here(wanted, asked, plain=more["plain"])
     else:
         scheduling.schedule_run(wanted, asked)
 
