@@ -26,7 +26,8 @@ else:
 # Command -> its module and its line in the help, here so that `--help` need not import the module.
 _COMMANDS = {
     "run": ("prefectlite.cli.run", "Run a flow: of a Python file or module here and now, or a registered one."),
-    "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
+    "pause": ("prefectlite.cli.pause", "Have runs begin no more tasks until they are resumed."),
+    "resume": ("prefectlite.cli.resume", "Go on with a run, or a task, that is paused, or whose process is gone."),
     "cancel": ("prefectlite.cli.cancel", "Stop runs, wherever they are executed."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "logs": ("prefectlite.cli.logs", "Show the log of a run, or search in those of all runs."),

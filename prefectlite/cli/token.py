@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-
 import click
 
 from prefectlite.cli.asking import asking, place
 from prefectlite.cli.tables import OUTPUT, age, show
-from prefectlite.errors import BadRequest, NotFound
+from prefectlite.cli.values import moment
+from prefectlite.errors import NotFound
 from prefectlite.roles import Role
 
 _COLUMNS = "id name role created expires_at last_used revoked_at"
 _LIST = f"query {{ api_token(order_by: {{created: asc}}) {{ {_COLUMNS} }} }}"
 _CREATE = "mutation ($input: create_api_token_input!) { create_api_token(input: $input) { id token } }"
 _REVOKE = "mutation ($id: UUID!) { revoke_api_token(input: {token_id: $id}) { success } }"
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.group("token")
@@ -33,7 +30,7 @@ def create(name: str, role: str, expires: str | None, database: str | None, api:
     """Make a token called NAME and print it, this once: what is kept of it does not tell it."""
     given = {"name": name, "role": role}
     if expires is not None:
-        given["expires_at"] = _moment(expires).isoformat()
+        given["expires_at"] = moment(expires, "--expires").isoformat()
     made = place(database, api).ask(_CREATE, input=given)["create_api_token"]
     click.echo(made["token"])
 
@@ -66,14 +63,3 @@ def revoke(token: str, database: str | None, api: str | None) -> None:
         raise NotFound(f"There is no token {token!r} that could be revoked")
     where.ask(_REVOKE, id=found[0]["id"])
     click.echo(f"{found[0]['name']} revoked")
-
-
-def _moment(text: str) -> datetime:
-    """The moment that is so far away."""
-    match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text.strip().lower())
-    if match is None or not int(match[1]):
-        raise BadRequest(f"--expires {text}: a number and one of m, h, d, w is needed, such as 30d")
-    try:
-        return datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
-    except OverflowError:
-        raise BadRequest(f"--expires {text}: this is too long") from None
