@@ -8,7 +8,6 @@ from prefectlite.version import __version__
 
 _INSTEAD = {
     "auth": "There is no cloud to log in to",
-    "build": "Nothing is built: `prefectlite register -p FILE --project NAME` registers the flows of a file as they are",
     "execute": "Runs are executed by agents; `prefectlite run --name FLOW --execute` executes one here",
     "heartbeat": "Heartbeats are sent by whoever executes a run; nothing has to be called for it",
     "repl": "Start Python: `python -i -c 'import prefectlite'`",
