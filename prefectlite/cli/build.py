@@ -46,6 +46,8 @@ def command(
     errored += not_found(names, {flow.name for _, flow in chosen})
     known = {flow["name"]: flow for flow in (built_flows(output) if update and Path(output).exists() else ())}
     built = _built(chosen, Terms(labels))
+    if not built and (errored or chosen):
+        sys.exit(1)  # what is in the file is better than nothing
     click.echo(f"Writing output to {output!r}")
     replace(Path(output), written([*(known | built).values()]))
     counts = {"built": len(built), "errored": errored + len(chosen) - len(built)}

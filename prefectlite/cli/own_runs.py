@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import sys
@@ -12,7 +11,7 @@ import click
 from rich.console import Console
 
 from prefectlite.cli.asking import Answers, Place, alone
-from prefectlite.cli.execution import Aside, Begun, execute
+from prefectlite.cli.execution import Begun, aside, execute
 from prefectlite.cli.following import follow
 from prefectlite.cli.interrupts import interrupts
 from prefectlite.cli.output import patient_stdout
@@ -68,8 +67,7 @@ def execute_here(wanted: Wanted, place: Place, *, plain: bool) -> None:
 def _execute_at_server(wanted: Wanted, place: Place) -> None:
     """Execute a run that is made at the server. If this process is killed, the server's agents take it up."""
     os.environ["PREFECTLITE_API_URL"] = place.settings.api_url  # for the code of flows, which asks the same server
-    logging.getLogger("prefectlite").addHandler(Aside(logging.WARNING))  # what follows the run shows the log
-    with patient_stdout():
+    with aside(), patient_stdout():
         state = asyncio.run(_executed(wanted, place))
     if not state.is_successful():
         sys.exit(130 if state.name == "Cancelled" else 1)
