@@ -154,6 +154,16 @@ def test_what_cannot_be_asked_for(run: Run, arguments: list[str], code: int, mes
     assert message in run(*arguments, code=code)
 
 
+def test_a_restart_by_the_servers_agent(server: Server, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setenv("PREFECTLITE_API_URL", server.url)
+    run_id = server.start("asks", of=[])
+    wait_until(lambda: server.state(run_id) == "Success")
+    assert "All tasks of flow run" in run("restart", run_id, code=65)
+    assert run("restart", run_id, "--from", "of").endswith(": Scheduled\n")
+    wait_until(lambda: server.state(run_id) == "Success")
+    assert "has no task 'off'. Did you mean 'of'?" in run("restart", run_id, "--from", "off", code=65)
+
+
 def test_what_waits_for_input_waits_on_when_the_server_is_started_again(tmp_path: Path, free_port: int) -> None:
     (tmp_path / "flows.py").write_text(FLOWS)
     with serving("flows.py", port=free_port, cwd=tmp_path, PREFECTLITE_GRACE_PERIOD="0.1") as server:
