@@ -13,7 +13,7 @@ from prefectlite.cli.earlier_runs import FLOW_HELP, with_code
 from prefectlite.cli.execution import Begun, execute
 from prefectlite.cli.named_runs import Named, TaskRun, chosen, paused_tasks, run_named
 from prefectlite.cli.options import PLAIN
-from prefectlite.errors import BadRequest
+from prefectlite.errors import BadRequest, NotFound
 from prefectlite.input_schemas import problem, sketch
 from prefectlite.session import Session
 from prefectlite.shown import printable
@@ -70,7 +70,10 @@ def command(
 
     async def begin(session: Session) -> Begun:
         answers = answers_of(session)
-        meant = await run_named(answers, wish.run)
+        try:
+            meant = await run_named(answers, wish.run)
+        except NotFound as error:  # the wrong database, perhaps
+            raise NotFound(f"{error} in {session.database.place}: give its id or its name") from None
         row = await session.flow_run(meant.id)
         _check_not_finished(meant, "`prefectlite restart` runs tasks of it again")
         is_there = row.owner is not None and not await session.is_gone(row.owner)
