@@ -23,12 +23,44 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 _FORMATS: dict[str, type] = {"date-time": datetime, "date": date, "time": time, "duration": timedelta, "uuid": UUID}
-_DEEPEST = 32
+_DEEPEST, _DEEPEST_SKETCH = 32, 6
 
 
 def problem(schema: Mapping[str, Any], value: Any) -> str | None:
     """What is wrong with `value`, naming the field at fault: `input.count: it is missing`. None if nothing is."""
     return _Check(schema.get("$defs") or {}).problem(schema, value, "input", 0)
+
+
+def sketch(schema: Mapping[str, Any]) -> str:
+    """What `schema` asks for, for people: `{"approved": boolean, "note": string (may be left out)}`."""
+    return _Sketch(schema.get("$defs") or {}).of(schema, 0)
+
+
+class _Sketch:
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self._definitions = definitions
+
+    def of(self, schema: Any, depth: int) -> str:
+        if not isinstance(schema, Mapping) or depth > _DEEPEST_SKETCH:
+            return "…"
+        if isinstance(name := schema.get("$ref"), str):
+            return self.of(self._definitions.get(name.rpartition("/")[2]), depth + 1)
+        if isinstance(ways := schema.get("anyOf") or schema.get("oneOf"), Sequence):
+            return " or ".join(dict.fromkeys(self.of(way, depth + 1) for way in ways))
+        if isinstance(allowed := schema.get("enum", [schema["const"]] if "const" in schema else None), Sequence):
+            return " or ".join(msgspec.json.encode(value).decode() for value in allowed)
+        if isinstance(members := schema.get("properties"), Mapping):
+            needed = schema.get("required") or ()
+            told = (
+                f"{msgspec.json.encode(name).decode()}: {self.of(member, depth + 1)}"
+                + ("" if name in needed else " (may be left out)")
+                for name, member in members.items()
+            )
+            return "{" + ", ".join(told) + "}"
+        if "items" in schema:
+            return f"[{self.of(schema['items'], depth + 1)}, …]"
+        kind = schema.get("format") or schema.get("type") or "anything"
+        return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
 class _Check:

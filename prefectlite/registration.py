@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-from collections.abc import Coroutine, Generator
+from collections.abc import Collection, Coroutine, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from prefectlite.client.http import Client
 from prefectlite.contexts import context
 from prefectlite.errors import FlowError, RunNotStartedError
 from prefectlite.language.graph import Graph
-from prefectlite.language.serialized import digest_of, serialize, serialized_run_config, serialized_schedule
+from prefectlite.language.serialized import complete, digest_of, serialize, serialized_run_config, serialized_schedule
 from prefectlite.lazily import lazily
 from prefectlite.records import FlowRow
 from prefectlite.repository.flows import FlowVersion
@@ -136,9 +136,20 @@ async def register_in(
     storage = _storage(flow)
     # The database of this session may be another one than that of the settings, where secrets are looked for in threads.
     with context(secrets=await known_secrets(session, storage.secret_names if storage is not None else ())):
-        serialized, place, digest = await asyncio.to_thread(_described, flow, source, terms)
+        document = await asyncio.to_thread(described, flow, source, terms)
+    return await register_document_in(session, document, project_name, terms)
+
+
+async def register_document_in(
+    session: Session, document: dict[str, Any], project_name: str, terms: Terms | None = None
+) -> FlowRow:
+    """As `register_in`, for what `described` gave. Raises BadRequest if that does not describe a flow."""
+    terms = terms or Terms()
+    content = dict(document)
+    storage, digest = content.pop("storage"), content.pop("digest")
+    complete(content)
     project_id = await session.client.project_named(project_name)
-    version = FlowVersion(serialized, digest, project_id, place, force=terms.force, schedule_active=terms.schedule)
+    version = FlowVersion(content, digest, project_id, storage, force=terms.force, schedule_active=terms.schedule)
     return await session.client.save_flow(version)
 
 
@@ -147,12 +158,19 @@ async def register_with(
 ) -> Registered:
     """As `register_in`, at a server. Raises ApiError."""
     terms = terms or Terms()
-    serialized, storage, digest = await asyncio.to_thread(_described, flow, source, terms)
+    return await register_document_with(client, await asyncio.to_thread(described, flow, source, terms), project_name, terms)
+
+
+async def register_document_with(
+    client: Client, document: dict[str, Any], project_name: str, terms: Terms | None = None
+) -> Registered:
+    """As `register_with`, for what `described` gave."""
+    terms, name = terms or Terms(), document["name"]
     project_id = await client.project_named(project_name)
-    before = await client.current_version(flow.name, project_id)
-    document = {**serialized, "storage": storage, "digest": digest, **({"force": True} if terms.force else {})}
-    flow_id = await client.register_flow(document, project_id, schedule_active=terms.schedule)
-    known = before if before is not None and before[0] == flow_id else await client.current_version(flow.name, project_id)
+    before = await client.current_version(name, project_id)
+    sent = {**document, "force": True} if terms.force else document
+    flow_id = await client.register_flow(sent, project_id, schedule_active=terms.schedule)
+    known = before if before is not None and before[0] == flow_id else await client.current_version(name, project_id)
     return Registered(flow_id, known[1] if known is not None else 1, is_new=known is not before)
 
 
@@ -182,7 +200,8 @@ def _importable_names(path: Path) -> list[str]:
     return [".".join(parts)]
 
 
-def _described(flow: Graph, source: AnySource, terms: Terms) -> tuple[dict[str, Any], dict[str, Any], str]:
+def described(flow: Graph, source: AnySource, terms: Terms) -> dict[str, Any]:
+    """All that is registered of `flow`, as JSON values. Raises FlowError, and FlowSourceMissing of its storage."""
     flow.validate()
     serialized = serialize(flow)
     kept = _stored(flow, source)
@@ -191,12 +210,18 @@ def _described(flow: Graph, source: AnySource, terms: Terms) -> tuple[dict[str, 
         serialized["schedule"] = schedule
     run_config = serialized_run_config(flow)
     storage = _storage(flow)
-    if labels := {*terms.labels, *(storage.labels if storage is not None else ())}:
-        run_config = run_config or UniversalRun().serialize()
-        run_config["labels"] = sorted({*(run_config.get("labels") or ()), *labels})
     if run_config is not None:
         serialized["run_config"] = run_config
-    return serialized, source_record(kept, kept.flow or flow.name), digest
+    label(serialized, {*terms.labels, *(storage.labels if storage is not None else ())})
+    return {**serialized, "storage": source_record(kept, kept.flow or flow.name), "digest": digest}
+
+
+def label(document: dict[str, Any], labels: Collection[str]) -> None:
+    """Have the runs of a described flow carry these labels, too."""
+    if labels:
+        run_config = {**(document.get("run_config") or UniversalRun().serialize())}
+        run_config["labels"] = sorted({*(run_config.get("labels") or ()), *labels})
+        document["run_config"] = run_config
 
 
 def _storage(flow: Graph) -> storages.Storage | None:

@@ -26,11 +26,13 @@ else:
 # Command -> its module and its line in the help, here so that `--help` need not import the module.
 _COMMANDS = {
     "run": ("prefectlite.cli.run", "Run a flow: of a Python file or module here and now, or a registered one."),
-    "resume": ("prefectlite.cli.resume", "Go on with a run whose process is gone."),
+    "pause": ("prefectlite.cli.pause", "Have runs begin no more tasks until they are resumed."),
+    "resume": ("prefectlite.cli.resume", "Go on with a run, or a task, that is paused, or whose process is gone."),
     "cancel": ("prefectlite.cli.cancel", "Stop runs, wherever they are executed."),
     "restart": ("prefectlite.cli.restart", "Run the tasks of a run that did not succeed once more."),
     "logs": ("prefectlite.cli.logs", "Show the log of a run, or search in those of all runs."),
     "register": ("prefectlite.cli.register", "Register flows, so that a server runs them when asked or by schedule."),
+    "build": ("prefectlite.cli.build", "Write what is registered of flows into a file, for `register --json`."),
     "get": ("prefectlite.cli.get", "List flows, flow runs, projects, tasks or logs."),
     "describe": ("prefectlite.cli.describe", "Show all that is known of a flow, its tasks, or a flow run."),
     "create": ("prefectlite.cli.create", "Make a project."),
@@ -51,7 +53,7 @@ _COMMANDS = {
 # Commands of Prefect 1.x that are listed nowhere: an alias, and those that only say what to do instead.
 _UNLISTED = {
     "server": "prefectlite.cli.server",
-    **dict.fromkeys(("auth", "build", "execute", "heartbeat", "repl", "version"), "prefectlite.cli.former"),
+    **dict.fromkeys(("auth", "execute", "heartbeat", "repl", "version"), "prefectlite.cli.former"),
 }
 #: Setting -> the option that overrides it, for messages.
 OPTIONS = {"database_url": "--database", "api_url": "--api", "host": "--host", "port": "--port"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -11,9 +12,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from prefectlite.cli import OPTIONS
 from prefectlite.engine.run_logs import runs_unshown
@@ -27,10 +29,55 @@ if TYPE_CHECKING:
 else:
     agent_health = lazily("prefectlite.cli.agent_health")
 
+F = TypeVar("F", bound=Callable[..., Any])
+_LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False)
+_NOT_HERE = {
+    "--agent-config-id": "its settings are the options of this command, and `prefectlite config`",
+    "--no-cloud-logs": "logs are part of the record; --log-level says from which level on",
+    "--no-pull": "flows are executed in this process",
+    "--base-url": "flows are executed in this process",
+}
+_KINDS = ("docker", "kubernetes", "ecs", "vertex")
+_UNKNOWN = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
+_SUPERVISOR = """\
+; Save this as supervisord.conf, and run `supervisord`; `supervisorctl` shows and stops what runs.
+
+[unix_http_server]
+file=/tmp/supervisor.sock
+
+[supervisord]
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl=unix:///tmp/supervisor.sock
+
+[program:prefectlite-agent]
+command={command}
+directory={directory}
+stopsignal=TERM
+stopwaitsecs=30"""
+
 
 @click.group("agent")
 def command() -> None:
     """Agents that execute a server's runs: on this machine, or on another."""
+
+
+def _other(kind: str) -> click.Command:
+    def answer(**_: Any) -> None:
+        raise click.UsageError(
+            f"There is no {kind} agent: run `prefectlite agent local start` in the container, or on the machine, that is to"
+            " execute runs"
+        )
+
+    rest = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
+    return click.Command(kind, callback=answer, params=[rest], hidden=True, context_settings=_UNKNOWN)
+
+
+for _kind in _KINDS:
+    command.add_command(_other(_kind))
 
 
 @command.group("local")
@@ -38,43 +85,110 @@ def local() -> None:
     """An agent that executes runs in its own process."""
 
 
-@local.command("start")
-@click.option("-n", "--name", default="agent", show_default=True, help="What the agent is called.")
-@click.option(
-    "-l", "--label", "labels", multiple=True, help="A label: the agent takes runs that have no others. Repeatable."
+_OPTIONS = (
+    click.option("-n", "--name", default="agent", show_default=True, help="What the agent is called."),
+    click.option(
+        "-l", "--label", "labels", multiple=True, help="A label: the agent takes runs that have no others. Repeatable."
+    ),
+    click.option("-a", "--api", metavar="URL", help="The server to work for (the one that api_url names)."),
+    click.option(
+        "-k", "--key", metavar="TOKEN", help="What it shows to a server that asks for tokens (the setting api_token)."
+    ),
+    click.option(
+        "-e", "--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable for the runs."
+    ),
+    click.option(
+        "-p", "--import-path", "paths", multiple=True, help="A directory to import flows' modules from. Repeatable."
+    ),
+    click.option("-f", "--show-flow-logs", is_flag=True, help="Show here, too, what runs log."),
+    click.option(
+        "--hostname-label/--no-hostname-label",
+        default=False,
+        show_default=True,
+        help="Have this machine's name as a label, too. Runs without labels go to agents without.",
+    ),
+    click.option(
+        "--max-polls", type=click.IntRange(1), metavar="N", help="Ask N times for runs, then end with the last of them."
+    ),
+    click.option("--agent-address", metavar="URL", help="Where the agent answers /api/health and /api/poke (nowhere)."),
+    click.option("--log-level", type=_LEVELS, help="From which level on lines are logged."),
+    click.option("--tenant-id", hidden=True),  # of Prefect 1.x, and meaningless here: there is one tenant
 )
-@click.option("-a", "--api", metavar="URL", help="The server to work for (the one that api_url names).")
-@click.option("-e", "--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable for the runs.")
-@click.option("-p", "--import-path", "paths", multiple=True, help="A directory to import flows' modules from. Repeatable.")
-@click.option("-f", "--show-flow-logs", is_flag=True, help="Show here, too, what runs log.")
-@click.option(
-    "--hostname-label/--no-hostname-label",
-    default=False,
-    show_default=True,
-    help="Have this machine's name as a label, too. Runs without labels go to agents without.",
-)
-@click.option(
-    "--max-polls", type=click.IntRange(1), metavar="N", help="Ask N times for runs, then end with the last of them."
-)
-@click.option("--agent-address", metavar="URL", help="Where the agent answers /api/health and /api/poke (nowhere).")
+
+
+def _options(function: F) -> F:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+class _Asked(click.Command):
+    """A command with an answer for the options of Prefect's that it has not."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for text in args:
+            option = text.partition("=")[0]
+            if option in _NOT_HERE:
+                raise click.UsageError(f"{option} of Prefect's agent: {_NOT_HERE[option]}", ctx)
+        return super().parse_args(ctx, args)
+
+
+@local.command("start", cls=_Asked)
+@_options
 def start(
-    name: str, api: str | None, variables: tuple[str, ...], paths: tuple[str, ...], show_flow_logs: bool, **given: Any
+    name: str, api: str | None, key: str | None, variables: tuple[str, ...], paths: tuple[str, ...], **given: Any
 ) -> None:
     """Execute the server's runs in this process, until Ctrl-C."""
     for variable in variables:
-        key, separator, value = variable.partition("=")
-        if not key or not separator:
-            raise click.UsageError(f"--env {variable}: write it as NAME=VALUE")
-        os.environ[key] = value
+        own, value = _variable(variable)
+        os.environ[own] = value
     sys.path[:0] = [str(Path(path).absolute()) for path in paths]
-    settings = load_settings(options=OPTIONS, api_url=api)
+    level = given["log_level"]
+    settings = load_settings(options=OPTIONS, api_url=api, api_token=key, log_level=level and level.upper())
     if not settings.api_url:
         raise SettingsError("Say which server to work for: --api http://localhost:8080, or set api_url")
     os.environ["PREFECTLITE_API_URL"] = settings.api_url  # for the code of flows, which asks the same server
+    if key is not None:
+        os.environ["PREFECTLITE_API_TOKEN"] = key  # and shows the same token
     labels = {*given["labels"], *([socket.gethostname()] if given["hostname_label"] else ())}
     agent = partial(RemoteAgent, settings, name, labels, given["max_polls"])
-    with nullcontext() if show_flow_logs else runs_unshown():
+    with nullcontext() if given["show_flow_logs"] else runs_unshown():
         asyncio.run(_work(agent, given["agent_address"]))
+
+
+@local.command("install", cls=_Asked)
+@_options
+def install(key: str | None, **_: Any) -> None:
+    """Print a supervisord.conf that keeps `agent local start`, with these options, running."""
+    if key is not None:
+        raise click.UsageError("--key would be in the file for all to read: set api_token, or PREFECTLITE_API_TOKEN there")
+    command_line = shlex.join(
+        [sys.executable, "-m", "prefectlite", "agent", "local", "start", *_said(click.get_current_context())]
+    )
+    # What follows a % is a variable of supervisord's, and a ; begins a comment.
+    click.echo(_SUPERVISOR.format(command=command_line.replace("%", "%%").replace(" ;", " \\;"), directory=Path.cwd()))
+
+
+def _said(ctx: click.Context) -> list[str]:
+    """The options that the command line gives, again."""
+    said: list[str] = []
+    for parameter in ctx.command.params:
+        value = ctx.params.get(str(parameter.name))
+        if ctx.get_parameter_source(str(parameter.name)) != ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(value, bool):
+            said.append(parameter.opts[-1] if value else parameter.secondary_opts[-1])
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            said += [parameter.opts[-1], str(one)]
+    return said
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        raise click.UsageError(f"--env {text}: write it as NAME=VALUE")
+    return name, value
 
 
 async def _work(made: Callable[[], RemoteAgent], address: str | None) -> None:

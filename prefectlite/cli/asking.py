@@ -17,10 +17,11 @@ from prefectlite.cli.options import DATABASE
 from prefectlite.client.http import Client
 from prefectlite.error_codes import error_named
 from prefectlite.lazily import lazily
-from prefectlite.session import open_session
+from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SOMEBODY = Caller(actor="the command line")
 execution: Any = lazily("prefectlite.api.execution")
 
 
@@ -50,12 +51,17 @@ class Place(NamedTuple):
             return
         with alone():
             async with open_session(self.settings) as session:
-                here = _Here(execution.Execution(session))
-                yield Answers(here.ask, here.news)
+                yield answers_of(session)
 
     async def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         async with self.open() as answers:
             return await answers.ask(query, **variables)
+
+
+def answers_of(session: Session) -> Answers:
+    """The database of an open session, to be asked."""
+    here = _Here(execution.Execution(session))
+    return Answers(here.ask, here.news)
 
 
 @contextmanager
@@ -79,11 +85,11 @@ class _Here:
         self._execution = running
 
     async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = await self._execution.run(Request(query, variables, None), self._execution.budget(), Caller())
+        answer = await self._execution.run(Request(query, variables, None), self._execution.budget(), _SOMEBODY)
         return _data(answer.body)
 
     async def news(self, query: str, **variables: Any) -> AsyncGenerator[dict[str, Any], None]:
-        found = await self._execution.subscribe(Request(query, variables, None), self._execution.budget(), Caller())
+        found = await self._execution.subscribe(Request(query, variables, None), self._execution.budget(), _SOMEBODY)
         if isinstance(found, Answer):
             yield _data(found.body)
             return

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from prefectlite.cli.asking import Place, asking, place
 from prefectlite.cli.many_runs import change, condition, filters
-from prefectlite.errors import BadRequest, NotFound
-from prefectlite.ids import is_id
+from prefectlite.cli.named_runs import FIND, by_id_or_name, the_one
 from prefectlite.shown import printable
 from prefectlite.states import FINISHED
 
-_FIND = """query ($where: flow_run_bool_exp) {
-  flow_run(where: $where, order_by: {created: desc}, limit: 4) { id name state } }"""
 _CANCEL = "mutation ($input: cancel_flow_run_input!) { cancel_flow_run(input: $input) { state } }"
 
 
@@ -51,7 +47,7 @@ def command(
 def _cancel(runs: tuple[str, ...], where: Place) -> None:
     too_late = False
     for text in runs:
-        run = _run(where.ask(_FIND, where={"id" if is_id(text) else "name": {"_eq": text}})["flow_run"], text)
+        run = the_one(where.ask(FIND, where=by_id_or_name(text))["flow_run"], text)
         name = printable(run["name"])
         if run["state"] in FINISHED:
             click.echo(f"{name} has ended as {run['state']}", err=True)
@@ -61,14 +57,3 @@ def _cancel(runs: tuple[str, ...], where: Place) -> None:
         click.echo(f"{name}: {state}")
     if too_late:
         sys.exit(1)
-
-
-def _run(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
-    """The one that can still be cancelled, if only one can."""
-    if not found:
-        raise NotFound(f"There is no flow run {text!r}")
-    going = [run for run in found if run["state"] not in FINISHED]
-    if len(going) > 1:
-        ids = ", ".join(run["id"] for run in going)
-        raise BadRequest(f"Several flow runs are called {text!r}: give the id of one, such as {ids}")
-    return (going or found)[0]

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from prefectlite.cli.tables import OUTPUT, show_data
 from prefectlite.repository.urls import without_password
 from prefectlite.settings import Settings, default_directory, settings_and_sources, settings_file
 
@@ -20,8 +21,9 @@ _WIDEST = 60  # longer values are rare and must not push the others' sources off
 
 
 @click.command("config")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def command(as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, hidden=True)
+@OUTPUT
+def command(as_json: bool, output: str) -> None:
     """Show every setting with its value, and where it comes from: its default, a line of the file, or a variable.
 
     Passwords are not shown.
@@ -32,10 +34,11 @@ def command(as_json: bool) -> None:
         for name, value in msgspec.structs.asdict(settings).items()
     }
     path = settings_file()
-    if as_json:
+    if as_json or output != "table":
         content = {"file": str(path), "data_directory": str(default_directory()), "settings": listed}
         # What TOML has and JSON has not, such as times and infinity, is shown as text.
-        click.echo(msgspec.json.format(msgspec.json.encode(content, enc_hook=str)).decode())
+        shown = msgspec.json.decode(msgspec.json.encode(content, enc_hook=str))
+        show_data(shown, "json" if as_json else output)
         return
     click.echo(f"file            {path}{'' if path.is_file() else '  (there is none)'}")
     click.echo(f"data directory  {default_directory()}\n")

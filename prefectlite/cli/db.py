@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.options import DATABASE
+from prefectlite.cli.tables import OUTPUT, show_data
 from prefectlite.errors import BadRequest, StoreError
 from prefectlite.lazily import lazily
 from prefectlite.repository.runs import run_called
@@ -44,13 +44,14 @@ def path(database: str | None) -> None:
 
 @command.command("size")
 @DATABASE
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def size(database: str | None, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, hidden=True)
+@OUTPUT
+def size(database: str | None, as_json: bool, output: str) -> None:
     """Show the rows and bytes of each table."""
     url = _url(database)
     tables = _on(url, lambda opened: upkeep.sizes(opened))
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(tables)).decode())
+    if as_json or output != "table":
+        show_data(tables, "json" if as_json else output)
         return
     width = max(len(table.table) for table in tables)
     click.echo(f"{'table':<{width}}  {'rows':>12}  {'bytes':>12}")

@@ -1,4 +1,4 @@
-"""`prefectlite describe`: all that the record says of one thing, as JSON."""
+"""`prefectlite describe`: all that the record says of one thing, as JSON or YAML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from prefectlite.cli.asking import asking, place
-from prefectlite.cli.tables import show_json
+from prefectlite.cli.tables import show_data
 from prefectlite.errors import NotFound
 
 _FLOW = """name version project { name } created description parameters archived storage environment run_config schedule
@@ -19,7 +19,7 @@ _RUN = """query ($where: flow_run_bool_exp) { flow_run(where: $where, order_by: 
   name flow { name } created parameters context labels auto_scheduled scheduled_start_time start_time end_time state
   state_message id
   task_runs(order_by: {created: asc}) { name map_index task { name slug } state start_time end_time } } }"""
-_OUTPUT = click.option("-o", "--output", type=click.Choice(["json"]), default="json", help="How it is shown.")
+_OUTPUT = click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", help="How it is shown.")
 _VERSION = click.option("-v", "--version", type=int, help="This version, not the newest.")
 _PROJECT = click.option("-p", "--project", help="The flow of this project.")
 _NAME = click.option("-n", "--name", "named", help="The same as NAME.")
@@ -27,7 +27,7 @@ _NAME = click.option("-n", "--name", "named", help="The same as NAME.")
 
 @click.group("describe")
 def command() -> None:
-    """Show all that the record says of a flow, its tasks, or a flow run, as JSON."""
+    """Show all that the record says of a flow, its tasks, or a flow run, as JSON or YAML."""
 
 
 @command.command("flows")
@@ -49,7 +49,7 @@ def flows(
     """Describe the flow NAME."""
     flow = _flow(_name(name, named), version, project, database, api)
     del flow["tasks"]
-    show_json(flow)
+    show_data(flow, output)
 
 
 @command.command("tasks")
@@ -69,7 +69,7 @@ def tasks(
     api: str | None,
 ) -> None:
     """Describe the tasks of the flow NAME."""
-    show_json(_flow(_name(name, named), version, project, database, api)["tasks"])
+    show_data(_flow(_name(name, named), version, project, database, api)["tasks"], output)
 
 
 @command.command("flow-runs")
@@ -88,7 +88,7 @@ def flow_runs(
     found = place(database, api).ask(_RUN, where=where)["flow_run"]
     if not found:
         raise NotFound(f"There is no flow run {name or named!r}")
-    show_json(found[0])
+    show_data(found[0], output)
 
 
 def _name(name: str | None, named: str | None) -> str:

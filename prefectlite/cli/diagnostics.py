@@ -14,7 +14,7 @@ from rich.text import Text
 
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.options import DATABASE
-from prefectlite.cli.tables import OUTPUT, show_json
+from prefectlite.cli.tables import OUTPUT, show_data
 from prefectlite.client.http import Client
 from prefectlite.diagnostics import diagnostics
 from prefectlite.errors import ApiError
@@ -54,8 +54,8 @@ def command(flow: str | None, include_secret_names: bool, api: str | None, datab
     content: dict[str, Any] = msgspec.json.decode(diagnostics(graph, include_secret_names))
     content["packages"] = {name: importlib.metadata.version(name) for name in _PACKAGES}
     content |= asyncio.run(_looked_at(settings))
-    if output == "json":
-        show_json(content)
+    if output != "table":
+        show_data(content, output)
         return
     console = Console(highlight=False, markup=False, emoji=False)
     for section, values in content.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
@@ -46,8 +47,7 @@ def execute(begin: Begin, settings: Settings, *, plain: bool, quiet: bool = Fals
 
     Leaves with 1 if it does not succeed, with 130 if it is cancelled.
     """
-    logging.getLogger("prefectlite").addHandler(_Aside(logging.WARNING))  # the display shows the log
-    with patient_stdout():
+    with aside(), patient_stdout():
         console = Console(highlight=False)
         display: Display = PlainDisplay(console) if plain or not console.is_terminal else LiveDisplay(console)
         if quiet:
@@ -93,6 +93,17 @@ class _Aside(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if "in_run_log" not in record.__dict__:
             click.echo(self.format(record), err=True)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """In this block standard error has what is no line of a run's log, which is shown otherwise."""
+    logger, handler = logging.getLogger("prefectlite"), _Aside(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _stop(session: Session, run_id: str) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from prefectlite.cli.tables import OUTPUT, show_json
+from prefectlite.cli.tables import OUTPUT, show_data
 from prefectlite.disk import replace
 from prefectlite.migrate.files import files_in
 from prefectlite.migrate.findings import Finding, Kind
@@ -46,8 +46,8 @@ def command(files: tuple[Path, ...], write: bool, check: bool, output: str) -> N
         if write and (content := source.rewritten()) != source.content:
             replace(path, content)
             written += 1
-    if output == "json":
-        show_json([msgspec.structs.asdict(finding) for finding in found])
+    if output != "table":
+        show_data([msgspec.structs.asdict(finding) for finding in found], output)
     else:
         _show(found)
         _sum_up(found, read, written, write=write)

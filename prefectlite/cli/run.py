@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from prefectlite.session import Session
 from prefectlite.settings import Settings, load_settings
 from prefectlite.storage.source import load_flow, source_from_argument
 
+on_time: Any = lazily("prefectlite.cli.on_time")
+own_runs: Any = lazily("prefectlite.cli.own_runs")
 scheduling: Any = lazily("prefectlite.cli.scheduling")
 _EPILOG = """Without FLOW, --path or --module a registered flow is meant (--name or --id): the run is written down, in the
 database or at the server that --api or the settings name, and the agent there executes it."""
@@ -32,6 +35,7 @@ _ONLY_REGISTERED = {
 }
 _ONLY_HERE = {
     "resume": "--resume goes on with a run of a file or module: name it",
+    "schedule": "`--schedule` can only be specified for local flow runs: registered flows run by it where the agent is",
     "log_level": "--log-level goes with a file or module; elsewhere the agent's settings say it",
 }
 
@@ -53,7 +57,7 @@ _ONLY_HERE = {
 @click.option("--idempotency-key", help="No new run is made if there is one with this key.")
 @click.option("-w", "--watch", is_flag=True, help="Follow the run's states and log; leave with 1 if it fails.")
 @click.option("--execute", "here", is_flag=True, help="Execute the run of the registered flow in this process.")
-@click.option("-s", "--schedule", is_flag=True, hidden=True)
+@click.option("-s", "--schedule", is_flag=True, help="Run at every moment of the flow's schedule, until Ctrl-C.")
 @click.option("--resume", is_flag=True, help="Go on with the newest run of this flow that was interrupted, if there is one.")
 @click.option("--log-level", type=_LEVELS, help="From which level on lines are logged.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the new run's id.")
@@ -66,8 +70,6 @@ def command(flow: str | None, path: str | None, module: str | None, given: tuple
 
     A registered flow is run with --name or --id, where the agent is.
     """
-    if more["schedule"]:
-        raise click.UsageError("`prefectlite serve FLOW` runs a flow by its schedule")
     if path is None and flow is None and module is None:
         path, given = _path_among(given)
     chosen = [one for one in (flow, path, module) if one is not None]
@@ -103,17 +105,27 @@ def _graph(text: str, module: str | None, name: str | None) -> Graph:
 def _here(
     graph: Graph, settings: Settings, parameters: dict[str, Any], context: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    if not more["resume"]:
-        check_parameters(graph, parameters)
+    def run(defaults: dict[str, Any], moment: datetime | None) -> None:
+        values = parameters | defaults
+        if not more["resume"]:
+            check_parameters(graph, values)
 
-    async def begin(session: Session) -> Begun:
-        if more["resume"] and (interrupted := await interrupted_run_of(graph, session)):
-            return interrupted
-        check_parameters(graph, parameters)
-        run, row = await session.create(graph, parameters, name=more["run_name"], context=context)
-        return Begun(graph, row, run, parameters)
+        async def begin(session: Session) -> Begun:
+            if more["resume"] and (interrupted := await interrupted_run_of(graph, session)):
+                return interrupted
+            check_parameters(graph, values)
+            run, row = await session.create(
+                graph, values, name=more["run_name"], context=context, scheduled_start_time=moment
+            )
+            return Begun(graph, row, run, values)
 
-    execute(begin, settings, plain=more["plain"], quiet=more["quiet"], with_log=not more["no_logs"])
+        execute(begin, settings, plain=more["plain"], quiet=more["quiet"], with_log=not more["no_logs"])
+
+    schedule = getattr(graph, "schedule", None)
+    if more["schedule"] and schedule is not None:
+        on_time.repeat(schedule, graph.name, run)
+    else:
+        run({}, None)
 
 
 def _registered(parameters: dict[str, Any], context: dict[str, Any], more: dict[str, Any]) -> None:
@@ -137,7 +149,7 @@ def _registered(parameters: dict[str, Any], context: dict[str, Any], more: dict[
     )
     asked = place(more["database"], more["api"])
     if more["here"]:
-        scheduling.execute_run(wanted, asked, plain=more["plain"])
+        own_runs.execute_here(wanted, asked, plain=more["plain"])
     else:
         scheduling.schedule_run(wanted, asked)
 

@@ -1,4 +1,4 @@
-"""`prefectlite run --name …`: asking for a run of a registered flow, which an agent executes, or this process."""
+"""`prefectlite run --name …`: asking for a run of a registered flow, which an agent executes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ import msgspec
 from rich.console import Console
 
 from prefectlite.cli.asking import Answers, Place
-from prefectlite.cli.execution import Begun, execute
 from prefectlite.cli.following import follow
 from prefectlite.cli.output import patient_stdout
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import is_id
-from prefectlite.language.parameter import check_parameters
-from prefectlite.repository.flows import flow_by_id
-from prefectlite.session import Session
 from prefectlite.shown import printable
-from prefectlite.storage.source import load_flow, source_from_record
 
 _FLOW = """query ($where: flow_bool_exp) {
   flow(where: $where, order_by: {version: desc}, limit: 20) { id name version archived project { name } } }"""
@@ -63,36 +58,14 @@ def schedule_run(wanted: Wanted, place: Place) -> None:
         sys.exit(130 if state == "Cancelled" else 1)
 
 
-def execute_run(wanted: Wanted, place: Place, *, plain: bool) -> None:
-    """Make a run of a registered flow, and execute it in this process."""
-    if place.is_server:
-        raise click.UsageError(
-            "--execute runs the flow in this process, which needs the server's database: name it with --database"
-        )
-
-    async def begin(session: Session) -> Begun:
-        row = await flow_by_id(session.database, await _flow_id(wanted, place, None))
-        if row.storage is None:
-            raise NotFound(f"Nobody knows where the code of flow {row.name!r} is: name its file")
-        graph = await asyncio.to_thread(load_flow, source_from_record(row.storage))
-        check_parameters(graph, wanted.parameters)
-        session.adopt(graph, row)
-        run, flow = await session.create(graph, wanted.parameters, name=wanted.run_name, context=wanted.context)
-        return Begun(graph, flow, run, wanted.parameters)
-
-    execute(begin, place.settings, plain=plain)
-
-
 async def _scheduled(wanted: Wanted, place: Place) -> str | None:
     console = Console(highlight=False, emoji=False)
     async with place.open() as answers:
-        flow_id = await _flow_id(wanted, place, answers)
-        made = await answers.ask(_CREATE, input=wanted.input(flow_id))
-        run = (await answers.ask(_CREATED, id=made["create_flow_run"]["id"]))["flow_run_by_pk"]
+        run = await make_run(wanted, await flow_id_of(wanted, answers), answers)
         if wanted.quiet:
             click.echo(run["id"])
         else:
-            _tell(run)
+            tell(run)
         if not wanted.watch:
             return None
         try:
@@ -102,18 +75,23 @@ async def _scheduled(wanted: Wanted, place: Place) -> str | None:
             raise
 
 
-def _tell(run: dict[str, Any]) -> None:
+async def make_run(wanted: Wanted, flow_id: str, answers: Answers, **more: Any) -> dict[str, Any]:
+    """A new run of this flow, or the one that there is with the same key: its id, name, labels, parameters and context."""
+    made = await answers.ask(_CREATE, input={**wanted.input(flow_id), **more})
+    run: dict[str, Any] = (await answers.ask(_CREATED, id=made["create_flow_run"]["id"]))["flow_run_by_pk"]
+    return run
+
+
+def tell(run: dict[str, Any]) -> None:
+    """Say what a run is called, and what it was given."""
     click.echo(f"Flow run {printable(run['name'])}")
     told = {name: msgspec.json.encode(run[name]).decode() for name in ("parameters", "context", "labels") if run[name]}
     for name, value in {"id": run["id"], **told}.items():
         click.echo(f"  {name:<10}  {printable(value)}")
 
 
-async def _flow_id(wanted: Wanted, place: Place, answers: Answers | None) -> str:
+async def flow_id_of(wanted: Wanted, answers: Answers) -> str:
     """The id of the newest version of the flow that is meant. Raises NotFound, and BadRequest where it is not clear."""
-    if answers is None:
-        async with place.open() as opened:
-            return await _flow_id(wanted, place, opened)
     if wanted.flow_id is not None:
         if not is_id(wanted.flow_id):
             raise BadRequest(f"--id {wanted.flow_id}: this is no id")

@@ -128,6 +128,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
             await runtime.stop_services()
             await give_time(runtime.session, settings.grace_period, at_once, lambda line: click.echo(line, err=True))
+            runtime.session.interrupt()  # before there is no more news: who waits for some would take that for an error
             runtime.session.bus.close()
             server.stopping.set()
             waiting.cancel()

@@ -1,4 +1,4 @@
-"""What commands list: as a table, or as JSON for other programs."""
+"""What commands list: as a table, or as JSON or YAML for other programs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from prefectlite.cli.yaml import yaml
 from prefectlite.shown import printable
 
-OUTPUT = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How it is shown.")
+OUTPUT = click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="How it is shown."
+)
 _STEPS = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60))
 
 
 def show(headings: Sequence[str], rows: Sequence[Sequence[Any]], output: str = "table") -> None:
-    """Print rows, with a heading over each column; in JSON it is the name of the value, in snake_case."""
-    if output == "json":
+    """Print rows, with a heading over each column; for programs it is the name of the value, in snake_case."""
+    if output != "table":
         names = [heading.lower().replace(" ", "_") for heading in headings]
-        show_json([dict(zip(names, row, strict=True)) for row in rows])
+        show_data([dict(zip(names, row, strict=True)) for row in rows], output)
         return
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
     for heading in headings:
@@ -33,9 +36,12 @@ def show(headings: Sequence[str], rows: Sequence[Sequence[Any]], output: str = "
     console.print(table) if console.is_terminal else Console(highlight=False, markup=False, width=10_000).print(table)
 
 
-def show_json(value: Any) -> None:
-    """Print `value` as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+def show_data(value: Any, output: str) -> None:
+    """Print `value` as JSON, or as YAML."""
+    if output == "yaml":
+        click.echo(yaml(msgspec.json.decode(msgspec.json.encode(value))), nl=False)
+    else:
+        click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def age(moment: str | None) -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
 from prefectlite.cli.asking import Place, asking, place
 from prefectlite.cli.tables import OUTPUT, age, show
+from prefectlite.cli.values import moment
 from prefectlite.client import questions
-from prefectlite.errors import BadRequest, NotFound
+from prefectlite.errors import NotFound
 from prefectlite.roles import GIVEN
 
 _COLUMNS = "id name role labels projects created expires_at last_used revoked_at"
 _LIST = f"query {{ api_token(order_by: {{created: asc}}) {{ {_COLUMNS} }} }}"
 _CREATE = "mutation ($input: create_api_token_input!) { create_api_token(input: $input) { id token } }"
 _REVOKE = "mutation ($id: UUID!) { revoke_api_token(input: {token_id: $id}) { success } }"
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.group("token")
@@ -50,7 +48,7 @@ def create(
     if projects:
         given["projects"] = [_project(where, project) for project in projects]
     if expires is not None:
-        given["expires_at"] = _moment(expires).isoformat()
+        given["expires_at"] = moment(expires, "--expires").isoformat()
     made = where.ask(_CREATE, input=given)["create_api_token"]
     click.echo(made["token"])
 
@@ -90,14 +88,3 @@ def _project(where: Place, name: str) -> str:
     if found := where.ask(questions.PROJECT, name=name)["project"]:
         return str(found[0]["id"])
     raise NotFound(f"There is no project {name!r}: make it with `prefectlite create project`")
-
-
-def _moment(text: str) -> datetime:
-    """The moment that is so far away."""
-    match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text.strip().lower())
-    if match is None or not int(match[1]):
-        raise BadRequest(f"--expires {text}: a number and one of m, h, d, w is needed, such as 30d")
-    try:
-        return datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
-    except OverflowError:
-        raise BadRequest(f"--expires {text}: this is too long") from None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from prefectlite.errors import ParameterError
+from prefectlite.errors import BadRequest, ParameterError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def values(texts: tuple[str, ...], option: str) -> dict[str, Any]:
@@ -24,6 +28,22 @@ def values_in(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParameterError(f"--param-file {path}: it holds no object, with a member for each parameter")
     return content
+
+
+def moment(text: str, option: str) -> datetime:
+    """The moment that is so far away (`30d`), or is this one (`2030-01-31T12:00:00Z`). Raises BadRequest."""
+    match = re.fullmatch(r"([0-9]{1,6})([smhdw])", text.strip().lower())
+    try:
+        if match is not None and int(match[1]):
+            return datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if match is None:
+            given = datetime.fromisoformat(text.strip())
+            return given if given.tzinfo else given.astimezone()
+    except OverflowError:
+        raise BadRequest(f"{option} {text}: this is too long") from None
+    except ValueError:
+        pass
+    raise BadRequest(f"{option} {text}: a number and one of s, m, h, d, w is needed, such as 30d, or a moment")
 
 
 def _value(text: str, option: str) -> tuple[str, Any]:

@@ -60,9 +60,15 @@ class Client:
         """The data of the answer."""
         answer = await self._answer(query, variables)
         if errors := answer.get("errors"):
-            raise ApiError(f"The server {self.url} refused: " + "; ".join(str(e.get("message")) for e in errors))
+            raise self._refused(errors)
         data: dict[str, Any] = answer["data"]
         return data
+
+    def _refused(self, errors: list[dict[str, Any]]) -> ApiError:
+        error = ApiError(f"The server {self.url} refused: " + "; ".join(str(one.get("message")) for one in errors))
+        # A command leaves as if the record were its own: it is not that the server could not be reached.
+        error.exit_code = error_named(str(errors[0].get("extensions", {}).get("code")), "").exit_code
+        return error
 
     async def ask(self, call: Call[Q, A], question: Q) -> A:
         """The answer of the record behind the server. Raises ServerUnreachable, and the error that the server named."""

@@ -39,10 +39,12 @@ class NewRuns:
         flow_run_name: str | None = None,
         auto_scheduled: bool = False,
         delay: timedelta | None = None,
+        claim: str | None = None,
     ) -> str:
         """The id of a new flow run, scheduled for now or the time given; of the earlier one made with the same key.
 
         `auto_scheduled` says that a schedule asks for it; with a `delay` it begins so much later than it is scheduled for.
+        It is kept for the executor `claim`, if one is given: no agent begins it as long as that is there.
         Raises NotFound or BadRequest if there is no such flow to run, ParameterError if the parameters are not its own.
         """
         if context and "secrets" in context:
@@ -70,7 +72,7 @@ class NewRuns:
             auto_scheduled=auto_scheduled,
         )
         try:
-            return (await self.create_run(facts, delay=delay)).id
+            return (await self.create_run(facts, claim, delay=delay)).id
         except Exception:  # somebody else used the key in between
             if idempotency_key and (earlier := await runs.run_with_key(self._database, flow.id, idempotency_key)):
                 return earlier

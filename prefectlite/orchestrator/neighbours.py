@@ -55,9 +55,12 @@ class SocketNeighbours(Hearsay):
                 self._send_to(name, Message(self._name, greeting=True))
 
     async def aclose(self) -> None:
-        """Say good-bye."""
+        """Tell what is left to be told, and say good-bye."""
         if self._socket is None:
             return
+        if self._sending is not None:
+            self._sending.cancel()
+        self._send()
         for name in list(self._known):
             self._send_to(name, Message(self._name, leaving=True))
         if self._sending is not None:

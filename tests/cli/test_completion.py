@@ -45,7 +45,7 @@ def completed(words: str, tmp_path: Path) -> list[str]:
         ("re", ["register", "resume", "restart"]),
         ("get fl", ["flow-runs", "flows"]),
         ("run --na", ["--name"]),
-        ("get flows --output ''", ["json", "table"]),
+        ("get flows --output ''", ["json", "table", "yaml"]),
         ("nothing-like-it", []),
     ],
 )

@@ -56,7 +56,7 @@ def test_where_it_is_and_how_large(path: Path, postgres_url: str) -> None:
     assert db(path, "path", "--database", "sqlite://:memory:") == "in memory"
     assert db(path, "path", "--database", "postgresql://me:secret@db.example/x") == "postgresql://db.example:5432/x"
     for url in (f"sqlite:///{path}", postgres_url):
-        tables = {table["table"]: table for table in msgspec.json.decode(db(path, "size", "--json", "--database", url))}
+        tables = {table["table"]: table for table in msgspec.json.decode(db(path, "size", "-o", "json", "--database", url))}
         assert tables["migration"]["rows"] == 1
         assert tables["task_run"]["bytes"] > 0
     assert {line.split()[0]: line.split()[1] for line in db(path, "size").splitlines()}["task_run"] == "51"

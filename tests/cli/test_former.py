@@ -27,7 +27,12 @@ def answered(capsys: pytest.CaptureFixture[str], command: str, code: int) -> str
     ("command", "code", "words"),
     [
         ("auth login -k KEY", 2, "There is no cloud to log in to"),
-        ("build -p flow.py -o flows.json", 2, "Nothing is built"),
+        ("auth create-key -n me", 2, "`prefectlite token create NAME --role operator`"),
+        ("auth list-tenants", 2, "There is one tenant"),
+        ("auth", 2, "the setting api_token"),
+        ("agent kubernetes start -l x", 2, "There is no kubernetes agent: run `prefectlite agent local start`"),
+        ("agent local start --no-pull", 2, "executed in this process"),
+        ("agent local install -k secret", 2, "set api_token"),
         ("execute flow-run", 2, "Runs are executed by agents"),
         ("heartbeat flow-run -i ID", 2, "Heartbeats are sent by whoever executes a run"),
         ("repl", 2, "Start Python"),

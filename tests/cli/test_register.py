@@ -167,7 +167,7 @@ def test_bad_files_do_not_keep_the_others(place: Path) -> None:
         (["-p", "nowhere.py"], 66, "Error: Path 'nowhere.py' doesn't exist\n"),
         (["-p", "flows", "-n", "one", "-n", "three"], 1, "Failed to find the following flows:\n- three\n"),
         (["-m", "nowhere.at_all"], 1, "Error: nowhere.at_all: there is no such module\n"),
-        ([], 2, "Error: Say what to register: a file or directory with -p, or a module with -m\n"),
+        ([], 2, "Error: Say what to register: a file or directory with -p, a module with -m, built flows with -j\n"),
         (["-p", "flows", "--api", "http://127.0.0.1:1"], 1, "cannot be reached"),
         (["-p", "flows", "--api", "http://x", "--database", "sqlite:///y"], 2, "Give either --api or --database"),
     ],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,7 +154,7 @@ def _names(server: Server, run_id: str) -> list[str]:
         (["flows.py", "-i", "7"], 2, "Name one flow"),
         (["flows.py", "--label", "x"], 2, "--label says which agent"),
         (["-n", "talks", "--resume"], 2, "--resume goes on with"),
-        (["-n", "talks", "--schedule"], 2, "by its schedule"),
+        (["-n", "talks", "--schedule"], 2, "`--schedule` can only be specified for local flow runs"),
         (["-n", "talks", "-p", "x"], 65, "-p x: write it as NAME=VALUE"),
         (["-n", "talks", "--param-file", "gone.json"], 65, "--param-file gone.json: "),
     ],
@@ -163,8 +164,7 @@ def test_what_cannot_be_asked_for(run: Run, arguments: list[str], code: int, mes
 
 
 def test_a_parameter_that_the_flow_does_not_have(run: Run) -> None:
-    with pytest.raises(AssertionError, match="nummer"):
-        run("run", "-n", "talks", "-p", "nummer=1", code=0)
+    assert "has no parameter nummer" in run("run", "-n", "talks", "-p", "nummer=1", code=65)
 
 
 def _watching(server: Server, directory: Path, file: Path) -> subprocess.Popen[str]:
@@ -219,7 +219,70 @@ def test_executed_in_this_process(tmp_path: Path, free_port: int) -> None:
     assert found == [("talks", "Success")]
     assert len(rows(tmp_path / "test.sqlite", "SELECT id FROM flow")) == 3, "of the registered flow, not of another one"
     asked = prefectlite("run", "-n", "talks", "--execute", "--api", f"http://127.0.0.1:{free_port}", cwd=tmp_path)
-    assert (asked.returncode, "name it with --database" in asked.stderr) == (2, True)
+    assert (asked.returncode, "cannot be reached" in asked.stderr) == (69, True)
+
+
+def _of_run(server: Server, run_id: str) -> dict[str, Any]:
+    query = "query ($id: uuid!) { flow_run_by_pk(id: $id) { state agent_id labels parameters logs { message } } }"
+    run: dict[str, Any] = server.graphql(query, id=run_id)["flow_run_by_pk"]
+    return run
+
+
+def _executing(server: Server, directory: Path, file: Path) -> tuple[subprocess.Popen[str], str]:
+    """A process that executes a run of the server, which waits for `file`; and the run's id."""
+    command = [sys.executable, "-m", "prefectlite", "run", "-n", "waits", "--execute", "-p", f"file={file}", "--label", "l"]
+    process = subprocess.Popen(
+        [*command, "--api", server.url],
+        cwd=directory,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    next(process.stdout)
+    run_id = next(process.stdout).split()[1]
+    while "wait  Running" not in next(process.stdout):
+        pass
+    return process, run_id
+
+
+def test_made_at_a_server_and_executed_in_this_process(server: Server, place: Path, tmp_path: Path) -> None:
+    process, run_id = _executing(server, tmp_path, tmp_path / "go")
+    assert (server.state(run_id), _of_run(server, run_id)["labels"]) == ("Running", ["l"])
+    (tmp_path / "go").touch()
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, "")
+    assert _without_times(output)[-1] == "flow run  Success  All reference tasks succeeded."
+    assert server.state(run_id) == "Success"
+    keyed = ["run", "-n", "talks", "--execute", "-q", "--idempotency-key", "once", "--api", server.url]
+    quiet = prefectlite(*keyed, "-p", "number=13", cwd=tmp_path)
+    assert (quiet.returncode, len(quiet.stdout.splitlines()[0])) == (1, 36)
+    logged = [line["message"] for line in _of_run(server, quiet.stdout.splitlines()[0])["logs"]]
+    assert "number 13" in logged
+    again = prefectlite(*keyed, cwd=tmp_path)
+    assert (again.returncode, "There is a run with this idempotency key already" in again.stderr) == (65, True)
+
+
+@pytest.mark.parametrize("how", ["at the server", "Ctrl-C"])
+def test_what_is_executed_here_is_cancelled(server: Server, tmp_path: Path, how: str) -> None:
+    process, run_id = _executing(server, tmp_path, tmp_path / "never")
+    if how == "Ctrl-C":
+        process.send_signal(signal.SIGINT)
+    else:
+        server.graphql("mutation ($id: UUID!) { cancel_flow_run(input: {flow_run_id: $id}) { state } }", id=run_id)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, errors
+    assert _without_times(output)[-1].startswith("flow run  Cancelled")
+    assert server.state(run_id) == "Cancelled"
+
+
+def test_an_executor_that_nobody_heard_of_gets_no_run(server: Server) -> None:
+    [flow] = server.graphql('{ flow(where: {name: {_eq: "talks"}}) { id } }')["flow"]
+    wrong = server.answer(
+        'mutation ($id: UUID!) { create_flow_run(input: {flow_id: $id, executor_id: "nobody"}) { id } }', id=flow["id"]
+    )
+    assert wrong["errors"][0]["message"] == "executor_id: nothing was heard of an executor 'nobody'"
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,13 @@ class Server:
 
     def graphql(self, query: str, **variables: Any) -> Any:
         """The data of the answer."""
-        answer = self._http.post("/graphql", json={"query": query, "variables": variables}).json()
+        answer = self.answer(query, **variables)
         assert "errors" not in answer, answer
         return answer["data"]
+
+    def answer(self, query: str, **variables: Any) -> Any:
+        """The whole answer, with errors if there are any."""
+        return self._http.post("/graphql", json={"query": query, "variables": variables}).json()
 
     def start(self, flow_name: str, **parameters: Any) -> str:
         """The id of a new run of a flow."""

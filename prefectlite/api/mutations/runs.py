@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import graphene
+
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID, DateTime
 from prefectlite.api.state_json import json_object
 from prefectlite.api.types import listed
+from prefectlite.errors import BadRequest
 from prefectlite.roles import OPERATORS, RUNS
 
 
@@ -20,7 +23,10 @@ async def create_flow_run(context: Context, given: Payload) -> Payload:
     }
     plain = ("flow_id", "version_group_id", "labels", "scheduled_start_time", "idempotency_key", "flow_run_name")
     arguments = {name: given[name] for name in plain if given.get(name) is not None}
-    return {"id": await context.session.client.create_flow_run(**arguments, **objects)}
+    client, claim = context.session.client, given.get("executor_id")
+    if claim is not None and await client.executors.last_heard(claim) is None:
+        raise BadRequest(f"executor_id: nothing was heard of an executor {claim!r:.100}")
+    return {"id": await client.create_flow_run(**arguments, **objects, claim=claim)}
 
 
 async def cancel_flow_run(context: Context, given: Payload) -> Payload:
@@ -71,6 +77,9 @@ FIELDS = {
             "scheduled_start_time": DateTime(),
             "idempotency_key": text(),
             "flow_run_name": text(),
+            "executor_id": graphene.String(
+                description="Whose run it is to be: an executor of this package, that begins it itself."
+            ),
         },
         ID,
         "Schedule a run of a flow, now or at a time.",
