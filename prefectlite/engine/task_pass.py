@@ -109,8 +109,8 @@ class TaskPass:
     def _enter_values(self, state: State) -> None:
         unit = self._unit
         self.run_count = state.run_count + 1 if isinstance(state, Retrying) else state.context.get("task_run_count") or 1
-        if "_loop_count" in state.context:
-            unit.round = Round(state.context["_loop_count"], state.result)
+        has_round = "_loop_count" in state.context
+        unit.round = Round(state.context["_loop_count"], state.result) if has_round else None
         unit.answers = state.context.get(ANSWERS, unit.answers)
         values = task_values(self._execution.values, unit, self.run_count)
         self._resumed = is_resumed(unit, state, self._execution.clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,19 @@ async def test_every_round_is_written(made: Made, tmp_path: Path) -> None:
         made(looping(3, lambda number: signals.LOOP(result=number), []), result=kept)()
     await flow.run()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["round 1", "round 2", "round 3"]
+
+
+async def test_a_retry_that_a_round_asks_for_begins_with_the_first_one(made: Made) -> None:
+    """As in Prefect 1.x; the retries that a task has by itself go on in their round."""
+    rounds: list[Any] = []
+
+    def body(number: int) -> BaseException:
+        return signals.LOOP(result=5) if number == 1 else signals.RETRY(start_time=datetime(2020, 1, 1, tzinfo=UTC))
+
+    with Flow("a retry in a loop") as flow:
+        only = made(looping(4, body, rounds))()
+    assert (await flow.run())[only] == 2
+    assert rounds == [(1, "none"), (2, 5), (1, "none"), (2, 5)]
 
 
 async def test_children_loop_each_for_itself(made: Made) -> None:

@@ -19,6 +19,7 @@ from prefectlite.engine.requests import RunOptions
 from prefectlite.errors import BadRequest, ServerUnreachable
 from prefectlite.live.bus import Bus
 from prefectlite.orchestrator.calls import Call
+from prefectlite.orchestrator.persistence import RETRY_DELAYS
 from prefectlite.orchestrator.remote import RemoteOrchestrator, RemoteReader, RemoteRunLog
 from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.session import Session, open_session
@@ -30,13 +31,16 @@ from tests.properties.reference import Evaluation
 from tests.properties.sketches import Sketch
 from tests.properties.strategies import sketches
 
+#: More calls than these are not lost one after another: who claims a run gives up after some seconds.
+IN_A_ROW = len(RETRY_DELAYS) - 1
+
 
 class Wire:
     """Carries calls to a session's answers, as JSON; it loses questions and answers as the dice say."""
 
     def __init__(self, session: Session, losses: float, seed: int) -> None:
         self._session, self._losses, self._dice = session, losses, random.Random(seed)
-        self.lost = self.largest = 0
+        self.lost = self.largest = self._in_a_row = 0
 
     async def ask(self, call: Call[Any, Any], question: Any) -> Any:
         self._lose()
@@ -48,11 +52,13 @@ class Wire:
         answer = await answers.answer(known, msgspec.convert(sent, known.question))
         received = msgspec.json.decode(msgspec.json.encode(answer))
         self._lose()
+        self._in_a_row = 0
         return msgspec.convert(received, call.answer)
 
     def _lose(self) -> None:
-        if self._dice.random() < self._losses:
+        if self._dice.random() < self._losses and self._in_a_row < IN_A_ROW:
             self.lost += 1
+            self._in_a_row += 1
             raise ServerUnreachable("the wire was cut")
 
 
