@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from types import TracebackType
 
-from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, SLOTS, Event, LogLine, SlotNews, Topic
+from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, SCHEDULES, SLOTS, Event, LogLine, ScheduleNews, SlotNews, Topic
 
 CAPACITY = 20_000
 #: An event more or less is not worth moving the others for.
@@ -193,6 +193,8 @@ class Bus:
 def _topics(event: Event) -> tuple[Topic, ...]:
     if isinstance(event, SlotNews):
         return (SLOTS,)
+    if isinstance(event, ScheduleNews):
+        return (SCHEDULES,)
     if isinstance(event, LogLine):
         return (("logs", event.row.flow_run_id),)
     if event.kind == "flow_run":

@@ -9,6 +9,7 @@ class Hint(msgspec.Struct, frozen=True):
     """Commits of another process: the states (or log lines) `first` to `last` concern these flow runs; none named: any.
 
     `slots`: what waits for a slot of a concurrency limit may have got one; `limits`: the limits themselves were changed.
+    `flow_ids`: flows whose schedule is another now.
     """
 
     first: int
@@ -17,6 +18,12 @@ class Hint(msgspec.Struct, frozen=True):
     logs: bool = False
     slots: bool = False
     limits: bool = False
+    flow_ids: list[str] = []
+
+    @property
+    def is_of_states_or_lines(self) -> bool:
+        """Whether it is about what `first` and `last` say."""
+        return not self.limits and not self.flow_ids
 
 
 #: Flow runs that a hint names at the most.
@@ -34,7 +41,8 @@ class Message(msgspec.Struct, frozen=True):
 
 def merged(hints: list[Hint], new: Hint) -> list[Hint]:
     """`hints` and one more; commits that follow each other without a gap become one hint."""
-    if hints and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs and not new.limits:
+    both = hints and hints[-1].is_of_states_or_lines and new.is_of_states_or_lines
+    if both and hints[-1].last + 1 == new.first and hints[-1].logs == new.logs:
         before = hints[-1].flow_run_ids
         ids = list(dict.fromkeys([*before, *new.flow_run_ids])) if before else []
         if len(ids) > MOST_IDS:

@@ -55,9 +55,10 @@ class SocketNeighbours(Hearsay):
                 self._send_to(name, Message(self._name, greeting=True))
 
     async def aclose(self) -> None:
-        """Say good-bye."""
+        """Say what has not been said yet, and good-bye."""
         if self._socket is None:
             return
+        self._send()
         for name in list(self._known):
             self._send_to(name, Message(self._name, leaving=True))
         if self._sending is not None:
@@ -103,7 +104,9 @@ class SocketNeighbours(Hearsay):
         return [path.name for path in self._directory.iterdir() if not path.suffix and path.name != self._name]
 
     def _send(self) -> None:
-        self._sending = None
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
         for name, hints in list(self._known.items()):
             if hints and self._send_to(name, Message(self._name, hints)) and name in self._known:
                 self._known[name] = []

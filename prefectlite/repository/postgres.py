@@ -203,7 +203,7 @@ def notice(message: Message) -> str:
     """What is said on the channel; it holds no quotes but double ones."""
     text = msgspec.json.encode(message).decode()
     if len(text) > _LONGEST_NOTICE:
-        hints = [Hint(hint.first, hint.last, [], hint.logs) for hint in message.hints]  # of whatever runs
+        hints = [msgspec.structs.replace(hint, flow_run_ids=[]) for hint in message.hints]  # of whatever runs
         text = msgspec.json.encode(Message(message.sender, hints)).decode()
     return text.replace("'", "''")
 

@@ -126,6 +126,9 @@ class Agent:
                 former = await self._after_waiting(run_id, former)
             except Forbidden:  # another agent's by now, or for agents with other labels
                 return
+            except NotFound:  # it was deleted, as those are that a schedule made which was switched off or changed
+                self.turns.gone(run_id)
+                return
             except Exception:
                 _logger.exception("flow run %s could not be begun", run_id)
                 return

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from prefectlite.client.http import Client
+from prefectlite.clock import Clock
 from prefectlite.contexts import active_record
 from prefectlite.kept import kept
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
@@ -57,7 +58,7 @@ class RemoteAgent:
         async with open_remote_site(self._settings, client, executor) as (site, listen):
             active_record.set(RecordElsewhere(site.ask))
             agent = Agent(site, Catalog(), self._begin, lambda _: TurnsAtTheServer(site), self._labels)
-            listen("sign of life", lambda: self._look(agent))
+            listen("sign of life", lambda: self._look(agent, site.clock))
             listen("report", lambda: _report(site, told))
             looking = asyncio.create_task(restarting("agent", agent.run))
             told(f"Agent {self._name} works for {self._settings.api_url}")
@@ -67,10 +68,10 @@ class RemoteAgent:
                 looking.cancel()
                 await self._wind_down(site, at_once, told)
 
-    async def _look(self, agent: Agent) -> None:
+    async def _look(self, agent: Agent, clock: Clock) -> None:
         """Ask now and then what there is to do, whatever news there is: so the server knows that the agent is alive."""
         while True:
-            await asyncio.sleep(self._settings.agent_silence / LOOKS)
+            await clock.sleep(self._settings.agent_silence / LOOKS)
             await agent.look()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
