@@ -28,6 +28,8 @@ from prefectlite.states import BY_NAME, Failed, Scheduled
 NEIGHBOURS_TURN = 2.0
 #: Seconds after which a run is begun again that could not be, because the database could not be used.
 AGAIN = 1.0
+#: So many runs are begun before everybody else has a turn.
+BEGUN_AT_ONCE = 40
 
 _logger = logging.getLogger("prefectlite.agent")
 
@@ -94,10 +96,15 @@ class Agent:
         clock = self._site.clock
         while True:
             self._changed.clear()
-            while self._due and self._due[0][0] <= clock.micros():
+            for _ in range(BEGUN_AT_ONCE):
+                if not self._due or self._due[0][0] > clock.micros():
+                    break
                 found = heapq.heappop(self._due)
                 self._expected.discard(found)
                 self._begin(self.execute(found[1]))
+            else:
+                await asyncio.sleep(0)
+                continue
             if not self._due:
                 await self._changed.wait()
                 continue
