@@ -24,15 +24,16 @@ from tests.postgres_server import PostgresServer, name_in
 from tests.scenarios.fast_time import BEGAN, FastClock
 from tests.scenarios.processes import Server, agent, prefectlite, serving, wait_until
 
-#: An hour takes 24 seconds, and a minute 0.4. There are three runs in it, each of which costs two servers and four agents
+#: An hour takes 22 seconds, and a minute 0.36. There are three runs in it, each of which costs two servers and four agents
 #: about 0.1 s of a processor, so that twice as fast would be more than two shared cores can do.
-FACTOR = 150
-#: Real seconds after which an agent of which nothing is heard is gone, 750 of the clock's. With two, agents that only had to
-#: wait for a processor were taken for dead, and their runs went from one to the next.
+FACTOR = 165
+#: Real seconds after which an agent of which nothing is heard is gone, fourteen minutes of the clock's. With two seconds,
+#: agents that only had to wait for a processor were taken for dead, and their runs went from one to the next.
 SILENCE = 5.0
 #: Real seconds after which a run that is due may still not have begun: switching off its schedule then forgets it.
 LATENESS = 2.0
 MINUTE = 60_000_000
+LONG_RUNS = "SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE f.name = 'skipping' AND r.state = 'Running'"
 
 FLOWS = """
 import asyncio, os
@@ -110,7 +111,15 @@ RULES = {
 class World:
     """The servers and agents, and what was asked of them."""
 
-    def __init__(self, stack: contextlib.ExitStack, directory: Path, ports: list[int], database_url: str) -> None:
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        directory: Path,
+        ports: list[int],
+        database_url: str,
+        ask: Callable[[str], list[Any]],
+    ) -> None:
+        self.ask = ask
         self.clock = FastClock(FACTOR, time.time_ns() // 1000)
         self.environ = {
             "PREFECTLITE_DATABASE_URL": database_url,
@@ -158,10 +167,16 @@ class World:
         self.servers[at].process.send_signal(signal.SIGKILL)
         self.servers[at].process.wait()
 
-    def kill_agent(self, number: int) -> None:
-        self.killed.add(str(self.agents[number].pid))
+    def kill_agent(self) -> int:
+        """Kill an agent in the midst of a task; its number."""
+        found: list[str] = []
+        numbers = {str(one.pid): number for number, one in enumerate(self.agents)}
+        wait_until(lambda: found.extend(self._at_work() & numbers.keys()) or found)
+        number = numbers[found[0]]
         self.agents[number].send_signal(signal.SIGKILL)
         self.agents[number].wait()
+        self.killed.add(found[0])
+        return number
 
     def start_server(self, at: int) -> None:
         self.servers[at] = self._serving(at)
@@ -172,6 +187,13 @@ class World:
     def wait(self, minute: float, since: int) -> None:
         """Return so many minutes after `since` on the clock of all."""
         wait_until(lambda: self.clock.micros() >= since + minute * MINUTE, minute * 60 / FACTOR + 1)
+
+    def _at_work(self) -> set[str]:
+        """The processes that have begun a long task and not ended it."""
+        long = [run_id for run_id, *_ in self.ask(LONG_RUNS)]
+        lines = [line.split() for line in (self._directory / "marks.txt").read_text().splitlines()]
+        open_ends = {line[1]: line[3] for line in lines if line[0] in long and line[2] == "first"}
+        return {process for process, what in open_ends.items() if what == "begins"}
 
     def _change(self, name: str, rule: Rule | None, change: Callable[[], object]) -> None:
         asked = self.clock.micros()
@@ -201,10 +223,10 @@ def an_hour(world: World, begin: int) -> None:
     world.start_server(1)
     world.edit("edited", 1, 3, 8)
     world.wait(42.3, begin)
-    world.kill_agent(0)
+    killed = world.kill_agent()
     world.wait(43.5, begin)
     world.switch("halted", 1, on=False)
-    world.start_agent(0)
+    world.start_agent(killed)
     world.switch("halted", 0, on=True)
     world.wait(60, begin)
 
@@ -215,17 +237,16 @@ def hours(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def world(tmp_path: Path, ports: list[int], postgres_url: str) -> Iterator[World]:
-    with contextlib.ExitStack() as stack:
-        yield World(stack, tmp_path, ports, postgres_url)
-
-
-def test_each_event_of_an_hour_is_one_run(
-    tmp_path: Path, world: World, postgres_server: PostgresServer, postgres_url: str, hours: int
-) -> None:
+def world(tmp_path: Path, ports: list[int], postgres_server: PostgresServer, postgres_url: str) -> Iterator[World]:
     def ask(sql: str) -> list[Any]:
         return [tuple(row) for row in postgres_server.ask(sql, name_in(postgres_url))]
 
+    with contextlib.ExitStack() as stack:
+        yield World(stack, tmp_path, ports, postgres_url, ask)
+
+
+def test_each_event_of_an_hour_is_one_run(tmp_path: Path, world: World, hours: int) -> None:
+    ask = world.ask
     world.register()
     for name in RULES:
         world.switch(name, 1, on=True)
@@ -311,7 +332,7 @@ def check_marks(text: str, runs: list[Any], world: World) -> None:
             check_not_at_once(run[2], lines, world.killed)
         elif processes:
             assert [what for _, what, _ in lines] == once, f"{run[2]} of {run[0]}: {lines}"
-    assert moved <= 20, "too many runs went from one agent to another"
+    assert 1 <= moved <= 20 * len(world.killed), f"{moved} runs went from one agent to another"
     print(f"{moved} runs moved; {len({process for lines in marks.values() for process, _, _ in lines})} agents at work")
 
 
