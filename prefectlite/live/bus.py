@@ -11,7 +11,18 @@ from collections import defaultdict
 from collections.abc import Iterable
 from types import TracebackType
 
-from prefectlite.live.events import ALL_FLOW_RUNS, ALL_RUNS, SLOTS, Event, FlowRunsDeleted, LogLine, SlotNews, Topic
+from prefectlite.live.events import (
+    ALL_FLOW_RUNS,
+    ALL_RUNS,
+    SCHEDULES,
+    SLOTS,
+    Event,
+    FlowRunsDeleted,
+    LogLine,
+    ScheduleNews,
+    SlotNews,
+    Topic,
+)
 
 CAPACITY = 20_000
 #: An event more or less is not worth moving the others for.
@@ -195,6 +206,8 @@ def _topics(event: Event) -> tuple[Topic, ...]:
         return (SLOTS,)
     if isinstance(event, FlowRunsDeleted):
         return (ALL_FLOW_RUNS,)
+    if isinstance(event, ScheduleNews):
+        return (SCHEDULES,)
     if isinstance(event, LogLine):
         return (("logs", event.row.flow_run_id),)
     if event.kind == "flow_run":

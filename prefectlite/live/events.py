@@ -40,7 +40,14 @@ class FlowRunsDeleted(msgspec.Struct, frozen=True, gc=False):
     seq: int = 0  # it has no place in the record
 
 
-Event = StateChange | LogLine | SlotNews | FlowRunsDeleted
+class ScheduleNews(msgspec.Struct, frozen=True, gc=False):
+    """Another process has changed the schedules of these flows; of whatever flows, where none is named."""
+
+    flow_ids: list[str] = []
+    seq: int = 0  # it has no place in the record
+
+
+Event = StateChange | LogLine | SlotNews | FlowRunsDeleted | ScheduleNews
 #: ("flow_runs",): states of all flow runs, and that some were deleted · ("runs",): states of all flow runs and task runs ·
 #: ("flow_run", id): of one flow run and of its task runs · ("logs", id): its log.
 Topic = tuple[str, ...]
@@ -48,3 +55,5 @@ ALL_FLOW_RUNS: Topic = ("flow_runs",)
 ALL_RUNS: Topic = ("runs",)
 #: What happens to concurrency limits, and to what is used of them.
 SLOTS: Topic = ("slots",)
+#: Schedules that other processes change.
+SCHEDULES: Topic = ("schedules",)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from prefectlite.live.bus import Bus
-from prefectlite.live.events import ALL_RUNS, Event, FlowRunsDeleted, SlotNews
+from prefectlite.live.events import ALL_RUNS, Event, FlowRunsDeleted, ScheduleNews, SlotNews
 from prefectlite.live.hints import Hint
 from prefectlite.repository import news
 from prefectlite.repository.database import Database
@@ -50,7 +50,9 @@ class Hearsay:
         events: list[Event] = [SlotNews(hint.limits)] if hint.slots else []
         if hint.deleted:
             events.append(FlowRunsDeleted())
-        if hint.limits or hint.deleted:
+        if hint.flow_ids:
+            events.append(ScheduleNews(hint.flow_ids))
+        if not hint.is_of_states_or_lines:
             return events
         if hint.logs:
             if self._is_heard("logs", hint):

@@ -49,7 +49,7 @@ class LocalOrchestrator(Door):
                 return
             else:
                 self._bus.publish(events)
-                self._deliver(pending, verdicts)
+                await self._deliver(pending, verdicts)
                 if self._limits.changes != known:
                     self.queue.know(self._limits.tags, self._limits.labels)
                 elif batch.moved_slots:

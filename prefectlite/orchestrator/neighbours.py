@@ -106,7 +106,9 @@ class SocketNeighbours(Hearsay):
         return [path.name for path in self._directory.iterdir() if not path.suffix and path.name != self._name]
 
     def _send(self) -> None:
-        self._sending = None
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
         for name, hints in list(self._known.items()):
             if hints and self._send_to(name, Message(self._name, hints)) and name in self._known:
                 self._known[name] = []

@@ -11,6 +11,7 @@ import msgspec
 
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
+from prefectlite.live.events import ScheduleNews, SlotNews
 from prefectlite.live.hints import Hint, Message
 from prefectlite.orchestrator.hearsay import Hearsay
 from prefectlite.repository.postgres import PostgresDatabase
@@ -80,6 +81,7 @@ class PostgresNeighbours(Hearsay):
         if self._presence.beginnings != beginnings:  # what was committed while nobody listened
             first = max(self._told, last - MOST_MISSED) + 1
             self.hear([Hint(first, last, [], logs) for logs in (False, True)])
+            self._bus.publish([SlotNews(limits=True), ScheduleNews()])
         # A notice may come a little later than the commit is seen: the look before this one is sure.
         self._told, self._told_next = self._told_next, last
 

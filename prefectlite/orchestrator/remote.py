@@ -60,7 +60,7 @@ class RemoteOrchestrator(Door):
                     one.fail(error)
                 return
             else:
-                self._deliver(pending, verdicts)
+                await self._deliver(pending, verdicts)
                 return
 
     async def _tried(self, proposals: list[FlowRunProposal | TaskRunProposal], again: bool) -> Verdicts:

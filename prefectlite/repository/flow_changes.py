@@ -9,7 +9,7 @@ import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.language.foreign import place
-from prefectlite.live.hints import DELETED
+from prefectlite.live.hints import DELETED, Hint
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.flows import EDGES, IN_GROUP, forget_scheduled, save_edges, save_tasks
 
@@ -73,6 +73,7 @@ async def set_schedule_active(tx: Transaction, flow_id: str, now: int, *, is_act
     await tx.execute("UPDATE flow SET is_schedule_active = $2, updated = $3 WHERE id = $1", (flow_id, int(is_active), now))
     if not is_active:
         await forget_scheduled(tx, "flow_id = $1", flow_id)
+    tx.announce(Hint(0, 0, [], flow_ids=[flow_id]))
 
 
 async def set_group_schedule(tx: Transaction, group_id: str, now: int, schedule: dict[str, Any] | None) -> list[str]:
@@ -80,7 +81,10 @@ async def set_group_schedule(tx: Transaction, group_id: str, now: int, schedule:
     await set_group(tx, group_id, now, schedule=schedule)
     await forget_scheduled(tx, IN_GROUP, group_id)
     sql = "SELECT id FROM flow WHERE flow_group_id = $1 AND archived = 0"
-    return [row[0] for row in await tx.fetch(sql, (group_id,))]
+    flow_ids = [row[0] for row in await tx.fetch(sql, (group_id,))]
+    if flow_ids:
+        tx.announce(Hint(0, 0, [], flow_ids=flow_ids))
+    return flow_ids
 
 
 async def move_flow(tx: Transaction, flow_id: str, project_id: str, now: int) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import new_id
-from prefectlite.live.hints import DELETED
+from prefectlite.live.hints import DELETED, Hint
 from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.version import __version__
@@ -135,6 +135,8 @@ async def save_flow(tx: Transaction, flow: FlowVersion, now: int) -> FlowRow:
     await tx.execute(_NEW_FLOW, (flow_id, flow.project_id, name, version, *group, *texts, now))
     task_ids = await save_tasks(tx, flow_id, flow.serialized["tasks"], now)
     await save_edges(tx, flow_id, flow.serialized["edges"], task_ids)
+    if flow.as_sent.get("schedule"):
+        tx.announce(Hint(0, 0, [], flow_ids=[flow_id]))
     return FlowRow(flow_id, name, version, flow.project_id, flow.digest, flow.storage, task_ids, flow.source, is_new=True)
 
 
@@ -156,9 +158,12 @@ async def _next_version(tx: Transaction, flow: FlowVersion, current: Row | None,
 
 
 async def forget_scheduled(tx: Transaction, which: str, value: str) -> None:
-    """Delete runs that a schedule made and that have not begun."""
-    sql = f"DELETE FROM flow_run WHERE {which} AND auto_scheduled = 1 AND state = 'Scheduled' RETURNING id"
-    if await tx.fetch(sql, (value,)):
+    """Delete runs that a schedule made and that have not begun.
+
+    One that has begun before, and is to go on or to be done again, is Scheduled, too: it stays, with all that it has done.
+    """
+    untouched = "auto_scheduled = 1 AND state = 'Scheduled' AND lease_epoch = 0 AND start_time IS NULL"
+    if await tx.fetch(f"DELETE FROM flow_run WHERE {which} AND {untouched} RETURNING id", (value,)):
         tx.announce(DELETED)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import logging
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
@@ -28,6 +29,8 @@ from prefectlite.states import BY_NAME, Failed, Scheduled
 NEIGHBOURS_TURN = 2.0
 #: Seconds after which a run is begun again that could not be, because the database could not be used.
 AGAIN = 1.0
+#: So many runs are begun before everybody else has a turn.
+BEGUN_AT_ONCE = 40
 
 _logger = logging.getLogger("prefectlite.agent")
 
@@ -93,18 +96,23 @@ class Agent:
             heapq.heappush(self._due, (due, run_id))
             self._changed.set()
 
-    def begin_due(self) -> None:
-        """Begin what is due now, of what it has heard of."""
-        while self._due and self._due[0][0] <= self._site.clock.micros():
+    def begin_due(self, most: int | None = None) -> bool:
+        """Begin what is due now, of what it has heard of, up to `most`; whether there may be more."""
+        for _ in itertools.count() if most is None else range(most):
+            if not self._due or self._due[0][0] > self._site.clock.micros():
+                return False
             found = heapq.heappop(self._due)
             self._expected.discard(found)
             self._begin(self.execute(found[1]))
+        return True
 
     async def _begin_due(self) -> None:
         clock = self._site.clock
         while True:
             self._changed.clear()
-            self.begin_due()
+            if self.begin_due(BEGUN_AT_ONCE):
+                await asyncio.sleep(0)
+                continue
             if not self._due:
                 await self._changed.wait()
                 continue
@@ -132,6 +140,9 @@ class Agent:
                 _logger.warning("flow run %s waits until the database can be used: %s", run_id, error)
                 former = await self._after_waiting(run_id, former)
             except Forbidden:  # another agent's by now, or for agents with other labels
+                return
+            except NotFound:  # it was deleted, as those are that a schedule made which was switched off or changed
+                self.turns.gone(run_id)
                 return
             except Exception:
                 _logger.exception("flow run %s could not be begun", run_id)

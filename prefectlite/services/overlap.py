@@ -65,7 +65,7 @@ class Overlap:
             self._begin(waiting)
 
     async def _ahead(self, run: DueRun) -> list[RunAhead]:
-        return await overlapping.runs_ahead(self._session.database, run)
+        return await overlapping.runs_ahead(self._session.database, run, self._session.clock.micros())
 
     async def _is_first(self, run: DueRun, ahead: list[RunAhead]) -> bool:
         """Whether nothing is ahead of it any more; if anything is, it waits for that."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from prefectlite.client.http import Client
+from prefectlite.clock import Clock
 from prefectlite.contexts import active_record
 from prefectlite.errors import ApiError
 from prefectlite.kept import kept
@@ -76,7 +76,7 @@ class RemoteAgent:
         async with open_remote_site(self._settings, client, executor) as (site, listen):
             active_record.set(RecordElsewhere(site.ask))
             agent = Agent(site, Catalog(), self._begin, lambda _: TurnsAtTheServer(site), self._labels)
-            listen("sign of life", lambda: self._look(agent))
+            listen("sign of life", lambda: self._look(agent, site.clock))
             listen("report", lambda: _report(site, told))
             looking = asyncio.create_task(restarting("agent", agent.run))
             told(f"Agent {self.name} works for {self._settings.api_url}, {self._takes()}")
@@ -99,7 +99,7 @@ class RemoteAgent:
         if is_over:
             raise ApiError(client.mismatch)
 
-    async def _look(self, agent: Agent) -> None:
+    async def _look(self, agent: Agent, clock: Clock) -> None:
         """Ask now and then what there is to do, whatever news there is: so the server knows that the agent is alive."""
         await agent.looked.wait()
         while True:
@@ -107,13 +107,17 @@ class RemoteAgent:
             if self._polls == self._max_polls:
                 agent.begin_due()
                 self._polled.set()
-            await self._pause()
+            await self._pause(clock)
             await agent.look()
 
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.agent_silence / LOOKS):
-                await self._poked.wait()
+    async def _pause(self, clock: Clock) -> None:
+        waits = [clock.sleep(self._settings.agent_silence / LOOKS), self._poked.wait()]
+        ends = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
         self._poked.clear()
 
     def _takes(self) -> str:

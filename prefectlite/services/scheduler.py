@@ -9,6 +9,8 @@ from datetime import datetime
 
 from prefectlite.clock import sleep_until
 from prefectlite.errors import PrefectliteError
+from prefectlite.live.bus import Subscription
+from prefectlite.live.events import SCHEDULES, ScheduleNews
 from prefectlite.session import Session
 
 #: Seconds for which a timer is trusted at most: a wall clock may be set.
@@ -23,6 +25,7 @@ class Scheduler:
     def __init__(self, session: Session) -> None:
         self._session, self._schedules = session, session.client.schedules
         self._due: list[tuple[datetime, str]] = []
+        self._again: dict[str, datetime] = {}  # flow -> when it is looked at next; what else is in `_due` counts no more
 
     async def make_up(self) -> None:
         """Do what schedules say about runs that were missed; before anybody begins them."""
@@ -35,7 +38,22 @@ class Scheduler:
 
     async def run(self) -> None:
         """Make runs, until cancelled."""
+        with self._session.bus.subscribe(SCHEDULES) as news:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hear(news))
+                await self._keep_planning()
+
+    async def _hear(self, news: Subscription) -> None:
+        """Look at flows whose schedule another process has changed, which may be gone before the next run is due."""
+        async for event in news:
+            if isinstance(event, ScheduleNews):
+                anything = not event.flow_ids or news.take_lagged()
+                for flow_id in await self._schedules.active_flows() if anything else event.flow_ids:
+                    self._schedules.note_change(flow_id)
+
+    async def _keep_planning(self) -> None:
         self._due.clear()
+        self._again.clear()
         for flow_id in await self._schedules.active_flows():
             await self._plan(flow_id)
         while True:
@@ -49,7 +67,10 @@ class Scheduler:
         found = set(self._schedules.changed)
         self._schedules.changed.clear()
         while self._due and self._due[0][0] <= now:
-            found.add(heapq.heappop(self._due)[1])
+            due, flow_id = heapq.heappop(self._due)
+            if self._again.get(flow_id) == due:
+                del self._again[flow_id]
+                found.add(flow_id)
         return found
 
     async def _plan(self, flow_id: str) -> None:
@@ -58,7 +79,8 @@ class Scheduler:
         except PrefectliteError as error:
             _logger.error("flow %s cannot be scheduled: %s", flow_id, error)
             return
-        if again is not None and (again, flow_id) not in self._due:
+        if again is not None and self._again.get(flow_id) != again:
+            self._again[flow_id] = again
             heapq.heappush(self._due, (again, flow_id))
 
     async def _wait(self) -> None:

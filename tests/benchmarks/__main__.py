@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import in_process, logs, record, stored, subscribers, whole_process
+from tests.benchmarks import in_process, logs, record, schedules, stored, subscribers, whole_process
 from tests.benchmarks.figures import Figure
 
 
@@ -34,6 +34,7 @@ def main() -> None:
             logs.logs,
             stored.stored,
             subscribers.subscribers,
+            schedules.schedules,
         ):
             name = benchmark.__name__.replace("_", " ")
             if options.words and not any(word in name for word in options.words):

@@ -76,9 +76,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, port: int, cwd: Path, prefix: Sequence[str] = (), **environ: str) -> Iterator[Server]:
+def serving(
+    *arguments: str, port: int, cwd: Path, prefix: Sequence[str] = (), module: str = "prefectlite", **environ: str
+) -> Iterator[Server]:
     """A `serve` that answers; `prefix` is the command, if any, that is to run it."""
-    command = [*prefix, sys.executable, "-m", "prefectlite", "serve", *arguments, "--port", str(port)]
+    command = [*prefix, sys.executable, "-m", module, "serve", *arguments, "--port", str(port)]
     environment = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -98,10 +100,11 @@ def serving(*arguments: str, port: int, cwd: Path, prefix: Sequence[str] = (), *
 
 
 @contextlib.contextmanager
-def agent(*arguments: str, url: str, cwd: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
+def agent(
+    *arguments: str, url: str, cwd: Path, module: str = "prefectlite", **environ: str
+) -> Iterator[subprocess.Popen[str]]:
     """An `agent local start` that has begun to work for the server at `url`."""
-    start = ("agent", "local", "start", "--api", url)
-    command = [sys.executable, "-m", "prefectlite", *start, *arguments]
+    command = [sys.executable, "-m", module, "agent", "local", "start", "--api", url, *arguments]
     environment = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

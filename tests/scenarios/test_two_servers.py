@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -45,15 +44,6 @@ SETTINGS = {"PREFECTLITE_AGENT_SILENCE": "1.5", "PREFECTLITE_GRACE_PERIOD": "0.2
 @pytest.fixture
 def seconds(request: pytest.FixtureRequest) -> int:
     return 180 if request.config.getoption("--long") else 12
-
-
-@pytest.fixture
-def ports() -> list[int]:
-    """Two ports that nothing listens on."""
-    with socket.socket() as one, socket.socket() as other:
-        for probe in (one, other):
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in (one, other)]
 
 
 def test_each_event_is_one_run(

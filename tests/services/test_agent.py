@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -17,6 +18,7 @@ from prefectlite.errors import NotFound, ParameterError
 from prefectlite.live.bus import Subscription
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.registration import register_in
+from prefectlite.schedules import IntervalSchedule
 from prefectlite.states import Scheduled
 from prefectlite.storage.source import FileSource, ModuleSource, load_flow
 from tests.conftest import HeldClock
@@ -213,3 +215,21 @@ async def test_a_new_version_runs_its_own_code_and_helpers(runtime: Runtime, tmp
 async def _state(runtime: Runtime, run_id: str) -> str:
     ((state,),) = await runtime.session.database.read("SELECT state FROM flow_run WHERE id = $1", (run_id,))
     return str(state)
+
+
+async def test_runs_that_a_schedule_forgot_are_no_error(
+    database_url: str, clock: HeldClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Flow("now and then", schedule=IntervalSchedule(interval=timedelta(minutes=1))) as flow:
+        echo(1)
+    async with Runtime(flows=[flow, ECHOES], database_url=database_url, clock=clock) as runtime:
+        client, found = runtime.session.client, await flow_id(runtime, "now and then")
+        await client.flows.set_schedule_active(found, is_active=False)
+        with runtime.session.bus.subscribe(ALL_FLOW_RUNS) as news:
+            last = await client.create_flow_run(
+                flow_id=await flow_id(runtime), scheduled_start_time=clock.now() + timedelta(seconds=61)
+            )
+            await clock.sleeper()
+            clock.advance(61)
+            assert await until(news, last, "Success") == "Success"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -387,3 +387,18 @@ async def test_runs_of_agents_elsewhere_take_their_turns(database_url: str, cloc
 
         await until(is_its_turn)
         assert await session.answers.answer(may_begin, second)
+
+
+async def test_a_run_that_waits_for_another_agent_is_under_way(database_url: str, clock: HeldClock) -> None:
+    work = Work(overlap="skip")
+    async with runtime(database_url, clock, work) as opened:
+        ((flow_id,),) = await opened.session.database.read("SELECT id FROM flow")
+        await opened.session.client.create_flow_run(flow_id=flow_id, labels=["elsewhere"])
+        # As it is after the agent that executed it was killed, until another one of this label takes it.
+        sql = "UPDATE flow_run SET lease_epoch = 1 WHERE auto_scheduled = 0"
+        await opened.session.database.write(lambda tx: tx.execute(sql))
+        async with asyncio.timeout(20):
+            await clock.sleeper()
+        clock.advance(60)
+        await becomes(opened, (1, "Cancelled"))
+        assert "was under way when this run was due" in await message(opened, "Cancelled")

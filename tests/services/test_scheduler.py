@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prefectlite import Flow, Parameter, Runtime, task
 from prefectlite.errors import BadRequest
+from prefectlite.registration import register_in, source_of
 from prefectlite.schedules import CronSchedule, IntervalSchedule, Schedule
 from prefectlite.schedules.clocks import CronClock, IntervalClock
 from prefectlite.services.scheduler import Scheduler
 from prefectlite.session import open_session
-from prefectlite.settings import Settings
+from prefectlite.settings import Settings, load_settings
+from prefectlite.states import Scheduled
 from tests.conftest import HeldClock
 
 pytestmark = pytest.mark.asyncio
@@ -259,3 +262,40 @@ async def test_what_another_server_is_late_with_is_not_missed(postgres_url: str,
 
         await until(all_ran)
         assert await due(opened, "Cancelled") == []
+
+
+async def test_off_keeps_what_has_begun(database_url: str, clock: HeldClock) -> None:
+    async with runtime(database_url, clock, scheduled(MINUTELY), agent=True) as opened:
+        client, known = opened.session.client, await flow_id(opened)
+
+        async def is_over() -> bool:
+            return len(await due(opened, "Success")) == 1
+
+        await clock.sleeper()
+        clock.advance(60)
+        await until(is_over)
+        ((begun,),) = await opened.session.database.read("SELECT id FROM flow_run WHERE state = 'Success'")
+        await opened.stop_services()
+        await client.set_flow_run_state(begun, Scheduled("once more", start_time=clock.now() + HOUR))
+        await client.flows.set_schedule_active(known, is_active=False)
+        assert await opened.session.database.read("SELECT id, state FROM flow_run") == [(begun, "Scheduled")]
+
+
+@pytest.mark.parametrize("kind", ["sqlite file", "postgres"])
+async def test_a_schedule_goes_on_when_the_process_that_was_told_of_it_is_gone(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, clock: HeldClock
+) -> None:
+    postgres = kind == "postgres"
+    url = str(request.getfixturevalue("postgres_url")) if postgres else f"sqlite:///{tmp_path / 'shared.sqlite'}"
+    flow = scheduled(MINUTELY)
+    async with runtime(url, clock) as opened, scheduling(opened):
+        async with open_session(load_settings(database_url=url), clock) as other:  # as another process has it
+            await register_in(other, flow, "p", source_of(flow, flow.made_in))
+        await clock.sleeper()  # it knows of the flow
+        for n in range(1, 4):
+            clock.advance(60)
+
+            async def is_made(last: datetime = clock.began + timedelta(minutes=10 + n)) -> bool:
+                return (await due(opened))[-1] == last
+
+            await until(is_made)
