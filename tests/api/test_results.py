@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 
 from prefectlite import Runtime
-from prefectlite.orchestrator.calls import KEEPS_RESULT, ResultOffer
-from prefectlite.records import ResultRecord
+from prefectlite.orchestrator.calls import KEEPS_RESULT, RUN_TOKEN, ResultOffer
+from prefectlite.records import ResultRecord, RunLease
 from prefectlite.roles import Role
 from prefectlite.settings import load_settings
 from prefectlite.states import Success
@@ -125,6 +125,18 @@ async def test_only_who_executes_the_run(runtime: Runtime, place: Place, another
     await place.agent.ends(place.run_id, 1, Success())
     assert told(await place.put()) == (403, f"Another process executes flow run {place.run_id} now, or none")
     assert files(tmp_path) == []
+
+
+async def test_the_code_of_a_run_brings_its_own(runtime: Runtime, place: Place) -> None:
+    """As it does from a process of its own, which does not have its agent's token."""
+    token = await place.agent.asks(RUN_TOKEN, RunLease(place.run_id, place.agent.executor.id, 1))
+    assert (await place.put(token=token)).status_code == 200
+    assert (await place.get(token=token)).content == DATA
+    other = await run_with(runtime, "a")
+    assert await place.agent.claims(other) == [("accept", None)]
+    assert (await place.put(flow_run_id=other)).status_code == 200
+    assert told(await place.put(token=token, flow_run_id=other))[0] == 403
+    assert told(await place.get(token=token, flow_run_id=other))[0] == 403
 
 
 async def test_what_is_refused_leaves_nothing(place: Place, tmp_path: Path) -> None:
