@@ -6,10 +6,13 @@ import ast
 import hashlib
 import importlib
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
 
+# Python 3.11 counts how deep a syntax tree is for all threads together, and raises SystemError when two make one at a time.
+_parsing = threading.Lock()
 # What the files of flows were like when they were last imported here.
 _imported: dict[Path, str] = {}
 
@@ -58,7 +61,8 @@ def code_tree(path: Path, root: Path, package: str | None = None) -> CodeTree:
 def _imported_names(content: bytes, inside: tuple[str, ...]) -> set[tuple[str, ...]]:
     """What the code of a module in the package `inside` imports, with the packages on the way, split at the dots."""
     try:
-        tree = ast.parse(content)
+        with _parsing:
+            tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return set()
     names: set[tuple[str, ...]] = set()
