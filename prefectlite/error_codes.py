@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prefectlite import errors
-from prefectlite.errors import BadRequest, PrefectliteError
+from prefectlite.errors import BadRequest, Forbidden, PrefectliteError
 
 
 def error_named(code: str, message: str) -> PrefectliteError:
@@ -21,4 +21,6 @@ def _all(cls: type[PrefectliteError]) -> Iterator[type[PrefectliteError]]:
 
 _CLASSES: dict[str, type[PrefectliteError]] = {
     cls.code: cls for cls in _all(PrefectliteError) if cls.__module__ == errors.__name__
-} | dict.fromkeys(("GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"), BadRequest)
+}
+_CLASSES |= dict.fromkeys(("GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"), BadRequest)
+_CLASSES["UNAUTHENTICATED"] = Forbidden

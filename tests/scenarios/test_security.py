@@ -151,9 +151,9 @@ def test_tokens_from_end_to_end(tmp_path: Path, free_port: int) -> None:
         as_viewer = {"PREFECTLITE_API_TOKEN": viewer, "PREFECTLITE_API_URL": server.url}
         assert prefectlite("kv", "list", cwd=tmp_path, **as_viewer).returncode == 0
         refused = prefectlite("kv", "set", "a", "b", cwd=tmp_path, **as_viewer)
-        assert (refused.returncode, "may not use set_key_value" in refused.stderr) == (69, True)
+        assert (refused.returncode, "may not use set_key_value" in refused.stderr) == (77, True)
         unknown = prefectlite("kv", "list", cwd=tmp_path, **{**as_viewer, "PREFECTLITE_API_TOKEN": "pl_wrong"})
-        assert (unknown.returncode, "token is not known" in unknown.stderr) == (69, True)
+        assert (unknown.returncode, "token is not known" in unknown.stderr) == (77, True)
         assert prefectlite("token", "revoke", "v", "--api", server.url, cwd=tmp_path).returncode == 0
         assert "token is not known" in prefectlite("kv", "list", cwd=tmp_path, **as_viewer).stderr
 
