@@ -46,6 +46,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "isolate": ("process", "no"),
     "allow_pickled_flows": (True, True),
     "git_protocols": (("https", "file"), ("ssh",)),
+    "git_hosts": (("git.example.com", "*.corp.example"), ("localhost",)),
     "late_after_seconds": (0.5, 60.0),
     "hook_allow_private": (True, True),
     "smtp_url": ("smtp://a", "smtps://b"),

@@ -318,7 +318,8 @@ async def test_runs_that_are_deleted_are_missed_at_once(
         "SELECT r.id, r.flow_id, f.flow_group_id FROM flow_run r JOIN flow f ON f.id = r.flow_id"
     )
     if by == "schedule":
-        await database.write(lambda tx: tx.execute("UPDATE flow_run SET auto_scheduled = 1, state = 'Scheduled'"))
+        untouched = "auto_scheduled = 1, state = 'Scheduled', lease_epoch = 0, start_time = NULL"
+        await database.write(lambda tx: tx.execute(f"UPDATE flow_run SET {untouched}"))
 
     async def delete() -> None:
         if by == "delete_flow_runs":

@@ -90,6 +90,10 @@ class PlainDatabase:
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self.connection.execute(to_sqlite(sql), params).fetchall()
 
+    async def answer(self, sql: str, params: Sequence[Any] = ()) -> str:
+        ((text,),) = await self.read(sql, params)
+        return str(text)
+
     async def aclose(self) -> None:
         """Nothing: it belongs to the simulation."""
 

@@ -18,6 +18,7 @@ from tests.simulation.loop import SimulatedLoop
 WAYS: dict[str, Callable[[Any], Any]] = {
     "write": lambda database: database.write(_insert),
     "read": lambda database: database.read("SELECT count(*) FROM t WHERE n >= $1", (0,)),
+    "answer": lambda database: database.answer("SELECT 'count ' || count(*) FROM t"),
     "aclose": lambda database: database.aclose(),
 }
 
@@ -102,7 +103,8 @@ def test_a_method_that_is_added_is_on_the_wire() -> None:
 
 @pytest.mark.parametrize("method", CALLS)
 def test_without_a_fault_it_answers(bench: Bench, method: str) -> None:
-    assert bench.do(method, OneFault()) == {"write": "written", "read": [(0,)], "aclose": None}[method]
+    answers = {"write": "written", "read": [(0,)], "answer": "count 0", "aclose": None}
+    assert bench.do(method, OneFault()) == answers[method]
     assert bench.rows == (2 if method == "write" else 0)
 
 
