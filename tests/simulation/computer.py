@@ -189,12 +189,12 @@ class Computer(Machine):
             world.restarts.update(one.proposal.state.id for one in pending if one.proposal.restart)
             await commit(pending, **options)
 
-        def delivered(pending: Sequence[Any], verdicts: Sequence[Any]) -> None:
+        async def delivered(pending: Sequence[Any], verdicts: Sequence[Any]) -> None:
             for proposal, verdict in zip([one.proposal for one in pending], verdicts, strict=True):
                 world.answers.append((proposal, verdict, self.name))
                 if isinstance(proposal, FlowRunProposal) and isinstance(verdict, Accept) and verdict.lease is not None:
                     self.leases[proposal.run_id] = verdict.lease
-            deliver(pending, verdicts)
+            await deliver(pending, verdicts)
 
         door._commit, door._deliver = committed, delivered  # type: ignore[method-assign]
 
