@@ -153,11 +153,7 @@ class FileResultStore:
             raise SerializationError("its file is gone") from None
         except OSError as error:
             raise SerializationError(f"its file cannot be read: {error.strerror}") from error
-        try:
-            return Outgoing(file, os.fstat(file.fileno()).st_size - self._seal.check_head(file, name, result.encoding))
-        except BaseException:
-            file.close()
-            raise
+        return self._seal.outgoing(file, os.fstat(file.fileno()).st_size, name, result.encoding)
 
     def _folders(self) -> list[Path]:
         """The directories that files are in."""

@@ -150,11 +150,7 @@ class RemoteResultStore:
             raise SerializationError("its file is gone") from None
         except Exception as error:  # each kind of store has its own
             raise SerializationError(f"its file cannot be read: {type(error).__name__}: {error}") from error
-        try:
-            return Outgoing(file, size - self._seal.check_head(file, name[:DIGEST_BYTES], result.encoding))
-        except BaseException:
-            file.close()
-            raise
+        return self._seal.outgoing(file, size, name[:DIGEST_BYTES], result.encoding)
 
     def _value(self, result: ResultRecord) -> Any:
         name = _checked_name(result)

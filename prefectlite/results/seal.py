@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 from prefectlite.errors import SerializationError
 from prefectlite.records import ELSEWHERE, ResultRecord
 from prefectlite.repository.key_file import made_key, read_key
-from prefectlite.results.pieces import digest_of
+from prefectlite.results.pieces import Outgoing, digest_of
 
 _KEY_BYTES = 32
 _SEAL_BYTES = DIGEST_BYTES = hashlib.sha256().digest_size
@@ -48,8 +48,16 @@ class Seal:
         """What the file of a result begins with, before the result's own bytes. Raises OSError as `sealed` does."""
         return hmac.digest(self._key(), digest, "sha256") + f"{encoding}\n".encode()
 
-    def check_head(self, file: BinaryIO, digest: bytes, encoding: str) -> int:
-        """The length of the head of an open file, which is read. Raises SerializationError if it is another."""
+    def outgoing(self, file: BinaryIO, size: int, digest: bytes, encoding: str) -> Outgoing:
+        """The result in an open file of this size. Raises SerializationError, the file closed, if it has another head."""
+        try:
+            return Outgoing(file, size - self._check_head(file, digest, encoding))
+        except BaseException:
+            file.close()
+            raise
+
+    def _check_head(self, file: BinaryIO, digest: bytes, encoding: str) -> int:
+        """The length of the head, which is read."""
         expected = self.head(encoding.removesuffix(ELSEWHERE), digest)
         if encoding.removesuffix(ELSEWHERE) not in ENCODINGS or not hmac.compare_digest(file.read(len(expected)), expected):
             raise SerializationError(f"it was not written with the key in {self.key_file}, or has been damaged")

@@ -167,17 +167,21 @@ def test_a_parameter_that_the_flow_does_not_have(run: Run) -> None:
     assert "has no parameter nummer" in run("run", "-n", "talks", "-p", "nummer=1", code=65)
 
 
-def _watching(server: Server, directory: Path, file: Path) -> subprocess.Popen[str]:
-    """A process that watches a run, which waits for `file`, and has shown that it does."""
-    command = [sys.executable, "-m", "prefectlite", "run", "-n", "waits", "-w", "-p", f"file={file}", "--run-name", "long"]
-    process = subprocess.Popen(
-        [*command, "--api", server.url],
+def _waits(server: Server, directory: Path, *options: str) -> subprocess.Popen[str]:
+    """A process that runs the flow `waits` at the server."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "prefectlite", "run", "-n", "waits", *options, "--api", server.url],
         cwd=directory,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _watching(server: Server, directory: Path, file: Path) -> subprocess.Popen[str]:
+    """A process that watches a run, which waits for `file`, and has shown that it does."""
+    process = _waits(server, directory, "-w", "-p", f"file={file}", "--run-name", "long")
     assert process.stdout is not None
     while "wait  Running" not in next(process.stdout):
         pass
@@ -230,15 +234,7 @@ def _of_run(server: Server, run_id: str) -> dict[str, Any]:
 
 def _executing(server: Server, directory: Path, file: Path) -> tuple[subprocess.Popen[str], str]:
     """A process that executes a run of the server, which waits for `file`; and the run's id."""
-    command = [sys.executable, "-m", "prefectlite", "run", "-n", "waits", "--execute", "-p", f"file={file}", "--label", "l"]
-    process = subprocess.Popen(
-        [*command, "--api", server.url],
-        cwd=directory,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = _waits(server, directory, "--execute", "-p", f"file={file}", "--label", "l")
     assert process.stdout is not None
     next(process.stdout)
     run_id = next(process.stdout).split()[1]
