@@ -105,22 +105,20 @@ class RunLogHandler(logging.Handler):
         super().__init__()
         self.setFormatter(_Formatter())
         self.attributes: tuple[str, ...] = ()  # further values of the context that records carry, be they None
-        self.addFilter(self._attribute)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Without the lock that handlers have: a thread may have to wait for the database, and the loop must not with it."""
-        if self.filter(record):
-            self.emit(record)
+        self._attribute(record)
+        self.emit(record)
         return True
 
-    def _attribute(self, record: logging.LogRecord) -> bool:
+    def _attribute(self, record: logging.LogRecord) -> None:
         values, attributes = current_values(), record.__dict__
         for name in _OF_THE_RUN:
             if value := values.get(name):
                 attributes.setdefault(name, value)
         for name in self.attributes:
             attributes.setdefault(name, values.get(name))
-        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         end_if_abandoned()

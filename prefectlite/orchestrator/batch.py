@@ -13,7 +13,7 @@ from prefectlite.orchestrator.allotment import Allotment, KnownLimits, allotted
 from prefectlite.records import StateRecord
 from prefectlite.repository import transitions
 from prefectlite.repository.database import Transaction
-from prefectlite.repository.sequence import take_with_limits
+from prefectlite.repository.sequence import take_up_to
 from prefectlite.rules import flow_runs, task_runs
 from prefectlite.rules.flow_runs import FlowRunSnapshot
 from prefectlite.rules.proposals import (
@@ -64,10 +64,8 @@ class Batch:
         self._task_history: list[tuple[int, str, int, StateRecord]] = []
         self._task_moves: dict[str, tuple[TaskRunProposal, int, int | None]] = {}
         self._events: list[Event] = []
-        await self._read(tx)
-        self._seq, changes = await take_with_limits(tx, len(self._proposals))
-        first = self._seq
-        await self._limits.refresh(tx, changes)
+        first = self._seq = await self._read(tx) + 1
+        last = first + len(self._proposals) - 1
         self._slots = await allotted(tx, self._limits, self._proposals, self._clock.micros())
         for proposal in self._proposals:
             if isinstance(proposal, TaskRunProposal):
@@ -75,6 +73,7 @@ class Batch:
             else:
                 self._verdicts.append(await self._decide_flow_run(tx, proposal))
             self._seq += 1
+        await take_up_to(tx, last)
         if self._task_moves:
             await transitions.put_task_runs(tx, list(self._task_moves.values()))
             await transitions.append_task_run_states(tx, self._task_history)
@@ -82,12 +81,15 @@ class Batch:
             await transitions.append_flow_run_states(tx, self._flow_history)
         if self._slots is not None:
             await self._slots.write(tx)
-        tx.announce(Hint(first, first + len(self._proposals) - 1, list(self._flow_runs), slots=self.moved_slots))
+        tx.announce(Hint(first, last, list(self._flow_runs), slots=self.moved_slots))
         return self._verdicts, self._events
 
-    async def _read(self, tx: Transaction) -> None:
+    async def _read(self, tx: Transaction) -> int:
+        """Up to which number the sequence is taken, once all is read that is needed to decide."""
         flows = {p.flow_run_id if isinstance(p, TaskRunProposal) else p.run_id for p in self._proposals}
-        self._flow_runs = await transitions.flow_run_snapshots(tx, flows)
+        opening = await transitions.opening(tx, flows)
+        self._flow_runs = opening.flow_runs
+        await self._limits.refresh(tx, opening.limits)
         of_tasks = [p for p in self._proposals if isinstance(p, TaskRunProposal)]
         tasks = {p.run_id for p in of_tasks}
         if self._trusting:
@@ -99,6 +101,7 @@ class Batch:
         heard = self._has_listeners
         self._heard = flows if heard(ALL_RUNS) else {run_id for run_id in flows if heard(("flow_run", run_id))}
         self._heard_by_all = self._has_listeners(ALL_FLOW_RUNS)
+        return opening.taken
 
     def _decide_task_run(self, proposal: TaskRunProposal) -> Verdict:
         run_id, state = proposal.run_id, proposal.state

@@ -34,12 +34,12 @@ class Company(NamedTuple):
 def company_of(database: Database, bus: Bus) -> Company:
     """Who shares `database`; nothing is open yet."""
     if not isinstance(database, SqliteDatabase):
-        database.announced = partial(_publish, bus)  # type: ignore[attr-defined]
         shared = postgres_neighbours.PostgresNeighbours(database, bus)  # type: ignore[arg-type]
+        database.announced = partial(_publish, bus, neighbours=shared)  # type: ignore[attr-defined]
         return Company(shared, shared, Duty(None, shared))
     path = database.path
-    database.announced = partial(_publish, bus)
     if path is None:
+        database.announced = partial(_publish, bus)
         return Company(FileOwner(None), None, Duty(None, None))
     owner = FileOwner(beside(path, ".owners"))
     neighbours = SocketNeighbours(path, owner.id, database, bus)
@@ -47,7 +47,7 @@ def company_of(database: Database, bus: Bus) -> Company:
     return Company(owner, neighbours, Duty(path, neighbours))
 
 
-def _publish(bus: Bus, hint: Hint, neighbours: SocketNeighbours | None = None) -> None:
+def _publish(bus: Bus, hint: Hint, neighbours: Neighbours | None = None) -> None:
     """Pass on what a transaction of this process has announced; states and lines were published by who wrote them."""
     if hint.deleted:
         bus.publish([FlowRunsDeleted()])

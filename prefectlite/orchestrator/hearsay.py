@@ -15,6 +15,8 @@ from prefectlite.live.hints import Hint
 from prefectlite.repository import news
 from prefectlite.repository.database import Database
 
+#: Seconds for which hints are gathered before they are sent.
+GATHER = 0.02
 #: Hints kept for who does not read; then the oldest go.
 MOST_HINTS = 1_000
 

@@ -63,4 +63,6 @@ class LocalRunLog(GatheredLog):
 
         first = await written(self._database, work, self._outage)
         self._to_index = True
-        self._bus.publish(LogLine(first + n, line) for n, line in enumerate(batch))
+        heard = {run_id for run_id in {line.flow_run_id for line in batch} if self._bus.has_listeners(("logs", run_id))}
+        if heard:
+            self._bus.publish(LogLine(first + n, line) for n, line in enumerate(batch) if line.flow_run_id in heard)

@@ -18,12 +18,10 @@ import msgspec
 
 from prefectlite.live.bus import Bus
 from prefectlite.live.hints import Hint, Message, merged
-from prefectlite.orchestrator.hearsay import MOST_HINTS, Hearsay
+from prefectlite.orchestrator.hearsay import GATHER, MOST_HINTS, Hearsay
 from prefectlite.orchestrator.lifelines import Lifelines
 from prefectlite.repository.database import Database
 
-#: Seconds for which hints are gathered before they are sent.
-GATHER = 0.02
 _LARGEST = 128 * 1024
 _decoder = msgspec.msgpack.Decoder(Message)
 

@@ -1,6 +1,7 @@
 """Processes that share one PostgreSQL database hear of each other's commits at once, by LISTEN and NOTIFY.
 
-A notice is part of the transaction that it tells of: it comes if and when that is committed.
+Notices are not part of the transactions that they tell of: who commits a thousand times a second would pay for each of them
+with a tenth of its time.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import msgspec
 from prefectlite.ids import new_id
 from prefectlite.live.bus import Bus
 from prefectlite.live.events import ScheduleNews, SlotNews
-from prefectlite.live.hints import Hint, Message
-from prefectlite.orchestrator.hearsay import Hearsay
+from prefectlite.live.hints import Hint, Message, merged
+from prefectlite.orchestrator.hearsay import GATHER, MOST_HINTS, Hearsay
 from prefectlite.repository.postgres import PostgresDatabase
 from prefectlite.repository.presence import INTERVAL, Presence
 from prefectlite.repository.sequence import last_taken
@@ -31,6 +32,8 @@ class PostgresNeighbours(Hearsay):
         self.id = new_id()
         self._presence = Presence(database, self.id, self._receive)
         self._look = asyncio.Event()
+        self._untold: list[Hint] = []
+        self._has_news = asyncio.Event()
         self._told = 0  # up to where in the sequence notices have surely come, if nothing has gone wrong since
         self._told_next = 0
 
@@ -49,17 +52,36 @@ class PostgresNeighbours(Hearsay):
         async with asyncio.TaskGroup() as group:
             group.create_task(super().run())
             group.create_task(self._look_around())
+            group.create_task(self._keep_telling())
+
+    def tell(self, hint: Hint) -> None:
+        """Let the others know of a commit of this process: at once, or with others some milliseconds after the last time."""
+        self._untold = merged(self._untold, hint)[-MOST_HINTS:]
+        self._has_news.set()
 
     async def is_gone(self, owner: str) -> bool:
         """Whether the process with the owner id `owner` has ended."""
         return await self._presence.is_gone(owner)
 
     async def aclose(self) -> None:
-        """Say good-bye."""
-        await self._presence.close()
+        """Tell what is left to be told, and say good-bye."""
+        await self._presence.close(self._untold)
 
     def close(self) -> None:
         """Be gone, as others see it: that is so once `aclose` has been awaited."""
+
+    async def _keep_telling(self) -> None:
+        while True:
+            if not self._untold:
+                self._has_news.clear()
+                await self._has_news.wait()
+            hints, self._untold = self._untold, []
+            try:
+                await self._presence.tell(hints)
+            except BaseException:  # they go with the next
+                self._untold = [*hints, *self._untold][-MOST_HINTS:]
+                raise
+            await asyncio.sleep(GATHER)
 
     async def _look_around(self) -> None:
         # The server tells nobody when a connection ends that was not closed, so who is there is looked up.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from prefectlite.live.hints import Hint
 from prefectlite.orchestrator.queue import Queue
 from prefectlite.records import LogRow, ResultRecord, StateRecord, TaskRunRow
 from prefectlite.rules.proposals import Proposal, Verdict
@@ -126,6 +127,10 @@ class Neighbours(Protocol):
 
     async def open(self) -> None:
         """Listen, and be there."""
+        ...
+
+    def tell(self, hint: Hint) -> None:
+        """Let the others know of a commit of this process, within some milliseconds."""
         ...
 
     async def run(self) -> None:

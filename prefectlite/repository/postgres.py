@@ -8,11 +8,9 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
-import msgspec
 
 from prefectlite.errors import BadRequest, StoreClosed, StoreError, StoreUnavailable
-from prefectlite.ids import new_id
-from prefectlite.live.hints import Hint, Message
+from prefectlite.live.hints import Hint
 from prefectlite.repository.database import ANSWER_BYTES, ANSWER_SECONDS, TOO_LARGE, TOO_LONG, Row, Transaction
 from prefectlite.repository.dialect import POSTGRES
 from prefectlite.repository.postgres_errors import is_final, is_lost, is_out_of_reach, reason
@@ -34,10 +32,6 @@ CREATE INDEX log_words_by_word ON log_words USING gin (words) WITH (gin_pending_
 READERS = 4
 #: Seconds for which a server that does not answer is tried again before that is an error.
 PATIENCE = 5.0
-#: On which channel processes tell each other of commits.
-CHANNEL = "prefectlite"
-#: A notice may have less than 8,000 bytes.
-_LONGEST_NOTICE = 7_900
 #: One transaction writes at a time, whichever process makes it, as with SQLite: sequence numbers are in the order of
 #: commits, and what a transaction read is still so when it is committed. The number is ours, in every database alike.
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7310302018811814)"
@@ -58,9 +52,7 @@ class PostgresDatabase:
 
     def __init__(self, url: str, place: str) -> None:
         self.place = place
-        #: Who signs the notices of this process.
-        self.sender = new_id()[-12:]
-        #: What hears, in this process, what its transactions announce.
+        #: What passes on what transactions announce.
         self.announced: Callable[[Hint], None] | None = None
         self._url = url
         self._closed = False
@@ -208,7 +200,7 @@ class PostgresDatabase:
         try:
             result = await work(transaction)
             await transaction.flush()
-            outcome = await connection.execute(f"{''.join(map(self._notice, transaction.hints))}COMMIT")
+            outcome = await connection.execute("COMMIT")
             if outcome != "COMMIT":  # somebody caught the error of a statement: nothing is kept then
                 raise StoreError(f"A transaction in the database {self.place} failed and was rolled back")
         except BaseException:
@@ -218,19 +210,6 @@ class PostgresDatabase:
             for hint in transaction.hints:
                 self.announced(hint)
         return result
-
-    def _notice(self, hint: Hint) -> str:
-        """SQL that passes on a hint when the transaction is committed."""
-        return f"SELECT pg_notify('{CHANNEL}', '{notice(Message(self.sender, [hint]))}');"
-
-
-def notice(message: Message) -> str:
-    """What is said on the channel; it holds no quotes but double ones."""
-    text = msgspec.json.encode(message).decode()
-    if len(text) > _LONGEST_NOTICE:
-        hints = [msgspec.structs.replace(hint, flow_run_ids=[]) for hint in message.hints]  # of whatever runs
-        text = msgspec.json.encode(Message(message.sender, hints)).decode()
-    return text.replace("'", "''")
 
 
 async def open_postgres(url: str, place: str) -> PostgresDatabase:

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from prefectlite.errors import StoreUnavailable
-from prefectlite.live.hints import Message
-from prefectlite.repository.postgres import CHANNEL, PostgresDatabase, notice
+from prefectlite.ids import new_id
+from prefectlite.live.hints import Hint, Message
+from prefectlite.repository.postgres import PostgresDatabase
 
+#: On which channel processes tell each other of commits.
+CHANNEL = "prefectlite"
+#: A notice may have less than 8,000 bytes.
+_LONGEST_NOTICE = 7_900
 #: Seconds between two looks at who is there.
 INTERVAL = 3.0
 #: A server that was restarted has lost all locks: for so many seconds those who lost theirs may come back.
@@ -38,8 +44,10 @@ class Presence:
         #: How often it has begun to listen; between two times, notices were given to nobody.
         self.beginnings = 0
         self._database, self._owner_id, self._heard = database, owner_id, heard
-        self._own_words = f'{{"sender":"{database.sender}"'
+        self._name = new_id()[-12:]
+        self._own_words = f'{{"sender":"{self._name}"'
         self._connection: asyncpg.Connection | None = None
+        self._using = asyncio.Lock()
 
     async def open(self) -> None:
         """Be there, and know who else is."""
@@ -48,16 +56,15 @@ class Presence:
 
     async def look_around(self) -> bool:
         """See who is there, and come back if the connection was lost; whether somebody is gone since the last time."""
-        if self._connection is None or self._connection.is_closed():
-            await self._connect()
-        assert self._connection is not None
-        try:
-            there = {row[0] for row in await self._connection.fetch(_LOCKED)} - {_number(self._owner_id) % 2**32}
-        except Exception as error:  # a connection that broke in the midst of something may say anything, for ever
-            self._connection.terminate()
-            raise StoreUnavailable(f"The database {self._database.place} does not answer: {error}") from error
+        async with self._connected() as connection:
+            there = {row[0] for row in await connection.fetch(_LOCKED)} - {_number(self._owner_id) % 2**32}
         gone, self.others = self.others - there, there
         return bool(gone)
+
+    async def tell(self, hints: list[Hint]) -> None:
+        """Let all others that are there know of commits of this process. Raises StoreUnavailable."""
+        async with self._connected() as connection:
+            await _say(connection, Message(self._name, hints))
 
     async def is_gone(self, owner: str) -> bool:
         """Whether the process with the owner id `owner` has ended."""
@@ -68,15 +75,28 @@ class Presence:
             await asyncio.sleep(SETTLING - uptime)
         return (_number(owner) % 2**32,) not in await self._database.read(_LOCKED)
 
-    async def close(self) -> None:
-        """Say good-bye, and be gone."""
-        connection, self._connection = self._connection, None
+    async def close(self, hints: list[Hint]) -> None:
+        """Tell the last of this process's commits, say good-bye, and be gone."""
+        async with self._using:
+            connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):
-                words = notice(Message(self._database.sender, leaving=True))
-                await connection.execute(f"SELECT pg_notify('{CHANNEL}', '{words}')")
+                await _say(connection, Message(self._name, hints, leaving=True))
             with suppress(Exception):
                 await connection.close(timeout=2)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
+        """The connection, for this block alone; a new one if it was lost."""
+        async with self._using:
+            if self._connection is None or self._connection.is_closed():
+                await self._connect()
+            assert self._connection is not None
+            try:
+                yield self._connection
+            except Exception as error:  # a connection that broke in the midst of something may say anything, for ever
+                self._connection.terminate()
+                raise StoreUnavailable(f"The database {self._database.place} does not answer: {error}") from error
 
     async def _connect(self) -> None:
         connection = await self._database.connect()
@@ -94,6 +114,23 @@ class Presence:
         text = str(words)
         if not text.startswith(self._own_words):
             self._heard(text)
+
+
+async def _say(connection: asyncpg.Connection, message: Message) -> None:
+    await connection.executemany("SELECT pg_notify($1, $2)", [(CHANNEL, words) for words in notices(message)])
+
+
+def notices(message: Message) -> list[str]:
+    """What is said on the channel; a hint that names too many runs names none, which means any."""
+    text = msgspec.json.encode(message).decode()
+    if len(text) <= _LONGEST_NOTICE:
+        return [text]
+    if len(message.hints) == 1:
+        message = msgspec.structs.replace(message, hints=[msgspec.structs.replace(message.hints[0], flow_run_ids=[])])
+        return [msgspec.json.encode(message).decode()]
+    half = len(message.hints) // 2
+    halves = (message.hints[:half], message.hints[half:])
+    return [text for part in halves for text in notices(msgspec.structs.replace(message, hints=part))]
 
 
 def _number(owner: str) -> int:

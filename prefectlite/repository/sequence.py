@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from prefectlite.repository.database import Database, Transaction
 
-# One statement, as every commit of states passes here: limits cost nothing as long as there are none.
-_TAKE_WITH_LIMITS = """
-UPDATE counter SET value = value + $1 WHERE name = 'seq'
-RETURNING value, (SELECT c.value FROM counter c WHERE c.name = 'limits')
-"""
+_TAKEN = "INSERT INTO counter (name, value) VALUES ('seq', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 async def take_sequence(tx: Transaction, count: int) -> int:
@@ -17,10 +13,9 @@ async def take_sequence(tx: Transaction, count: int) -> int:
     return int(last) - count + 1
 
 
-async def take_with_limits(tx: Transaction, count: int) -> tuple[int, int]:
-    """As `take_sequence`, and how often concurrency limits have been changed so far."""
-    ((last, changes),) = await tx.fetch(_TAKE_WITH_LIMITS, (count,))
-    return int(last) - count + 1, int(changes)
+async def take_up_to(tx: Transaction, last: int) -> None:
+    """Take all numbers up to `last`, for who has read in the same transaction up to which they are taken."""
+    await tx.executemany(_TAKEN, [(last,)])
 
 
 async def last_taken(database: Database) -> int:

@@ -34,6 +34,9 @@ from prefectlite.repository.sqlite_transaction import run_transaction, to_sqlite
 T = TypeVar("T")
 MINIMUM_VERSION = (3, 37, 0)
 READERS = 4
+#: The journal is moved into the file when it has so many pages (16 MB). That takes milliseconds, however many they are: by
+#: SQLite's own rule, 1,000, it is half of the time that commits take.
+JOURNAL_PAGES = 4_000
 #: A running flow's commits survive a power cut after this many seconds at the latest, without one being asked for.
 SYNC_INTERVAL = 1.0
 
@@ -202,6 +205,7 @@ class SqliteDatabase:
             begin_use(connection, self.path, check_companions(self.path))
             make_schema(connection, self.path)
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={JOURNAL_PAGES}")
 
     def _disconnect_writer(self, connection: sqlite3.Connection) -> None:
         # The last to close moves the journal into the file, as any checkpoint does: not while somebody else writes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,10 @@ from prefectlite.rules.task_runs import TaskRunSnapshot
 
 Said = dict[str, tuple[int, str]]
 # The id of the state a run is in is that of the proposal which brought it there: a repeated proposal is known by it.
-_FLOW_RUNS = "SELECT id, version, state, owner, lease_epoch, state_id FROM flow_run WHERE "
+# And all else that every transaction has to know, in one journey to the database.
+_OPENING = """
+SELECT s.value, l.value, r.id, r.version, r.state, r.owner, r.lease_epoch, r.state_id
+FROM counter s JOIN counter l ON l.name = 'limits' LEFT JOIN flow_run r ON """
 _TASK_RUNS = "SELECT id, version, state, state_id, flow_run_id FROM task_run WHERE "
 _CREATE_FLOW_RUN = """
 INSERT INTO flow_run (id, flow_id, name, parameters, context, labels, scheduled_start_time, idempotency_key, run_config,
@@ -54,10 +57,25 @@ ON CONFLICT (task_run_id) DO UPDATE SET encoding = excluded.encoding, data = exc
 """
 
 
-async def flow_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, FlowRunSnapshot]:
-    """The flow runs with these ids that exist, by id."""
-    rows = await tx.fetch(_FLOW_RUNS + tx.dialect.among("id", "$1"), (tx.dialect.listed(ids),))
-    return {row[0]: FlowRunSnapshot(*row[1:]) for row in rows}
+class Opening(msgspec.Struct, frozen=True):
+    """What every transaction begins with: up to which number the sequence is taken, how often concurrency limits have been
+    changed so far, and those of the flow runs asked for that exist, by id.
+    """
+
+    taken: int
+    limits: int
+    flow_runs: dict[str, FlowRunSnapshot]
+
+
+async def opening(tx: Transaction, flow_run_ids: Collection[str]) -> Opening:
+    """The present state of what proposals of these flow runs are decided by."""
+    sought: Any
+    if len(flow_run_ids) == 1:
+        condition, (sought,) = "r.id = $1", flow_run_ids
+    else:
+        condition, sought = tx.dialect.among("r.id", "$1"), tx.dialect.listed(flow_run_ids)
+    rows = await tx.fetch(f"{_OPENING}{condition} WHERE s.name = 'seq'", (sought,))
+    return Opening(rows[0][0], rows[0][1], {row[2]: FlowRunSnapshot(*row[3:]) for row in rows if row[2] is not None})
 
 
 async def task_run_snapshots(tx: Transaction, ids: Iterable[str]) -> dict[str, TaskRunSnapshot]:

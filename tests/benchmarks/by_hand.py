@@ -10,15 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_SCHEMA = """
-PRAGMA journal_mode=WAL;
-PRAGMA synchronous=NORMAL;
+import asyncpg
+
+_TABLES = """
 CREATE TABLE task_run (id TEXT PRIMARY KEY, flow_run_id TEXT, task_id TEXT, map_index INTEGER, state TEXT, version INTEGER,
     start_time INTEGER, end_time INTEGER, message TEXT, UNIQUE (flow_run_id, task_id, map_index));
 CREATE TABLE task_run_state (seq INTEGER PRIMARY KEY, task_run_id TEXT, version INTEGER, state TEXT, timestamp INTEGER,
     message TEXT, UNIQUE (task_run_id, version));
-CREATE TABLE result (task_run_id TEXT PRIMARY KEY, data BLOB);
+CREATE TABLE result (task_run_id TEXT PRIMARY KEY, data TEXT);
 """
+_TASK_RUN = "INSERT INTO task_run VALUES ({}, 'run', 'task', {}, 'Success', 2, 1, 2, 'Task run succeeded.')"
 GROUP = 100
 
 
@@ -50,10 +51,27 @@ async def in_executor(function: Callable[[int], Any], count: int) -> int:
     return len(await asyncio.gather(*(loop.run_in_executor(None, function, index) for index in range(count))))
 
 
+async def recorded_on_postgres(function: Callable[[int], Any], count: int, url: str) -> None:
+    """`count` coroutines one after another, each one's rows a transaction of their own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"CREATE SCHEMA by_hand; SET search_path = by_hand; {_TABLES}")
+        for index in range(count):
+            await function(index)
+            run_id = str(uuid.uuid4())
+            states = [(index * 2 + version, run_id, version, state) for version, state in ((1, "Running"), (2, "Success"))]
+            async with connection.transaction():
+                await connection.execute(_TASK_RUN.format("$1", "$2"), run_id, index)
+                await connection.executemany("INSERT INTO task_run_state VALUES ($1, $2, $3, $4, 1, 'm')", states)
+                await connection.execute("INSERT INTO result VALUES ($1, '\\x05')", run_id)
+    finally:
+        await connection.close()
+
+
 async def recorded(function: Callable[[int], Any], count: int, file: Path, group: int) -> None:
     """`count` coroutines whose rows are committed `group` at a time, one hop to a thread for each group."""
     with contextlib.closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as connection:
-        connection.executescript(_SCHEMA)
+        connection.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLES}")
         for begin in range(0, count, group):
             indices = range(begin, min(begin + group, count))
             await asyncio.gather(*(function(index) for index in indices))
@@ -64,10 +82,7 @@ async def recorded(function: Callable[[int], Any], count: int, file: Path, group
 def _write(connection: sqlite3.Connection, ids: list[str], begin: int) -> None:
     numbered = list(enumerate(ids, begin))
     connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(
-        "INSERT INTO task_run VALUES (?, 'run', 'task', ?, 'Success', 2, 1, 2, 'Task run succeeded.')",
-        [(run_id, index) for index, run_id in numbered],
-    )
+    connection.executemany(_TASK_RUN.format("?", "?"), [(run_id, index) for index, run_id in numbered])
     states = [(run_id, version, state) for _, run_id in numbered for version, state in ((1, "Running"), (2, "Success"))]
     connection.executemany(
         "INSERT INTO task_run_state (task_run_id, version, state, timestamp, message) VALUES (?, ?, ?, 1, 'm')", states

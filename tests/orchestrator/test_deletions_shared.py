@@ -11,7 +11,7 @@ import pytest_asyncio
 from prefectlite import Flow, task
 from prefectlite.live.events import ALL_FLOW_RUNS, FlowRunsDeleted
 from prefectlite.live.hints import DELETED, Hint, Message
-from prefectlite.repository.postgres import notice
+from prefectlite.repository.presence import notices
 from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings
 from tests.orchestrator.test_slots_shared import run, two
@@ -68,7 +68,7 @@ async def test_what_is_rolled_back_is_not_told(alone: Session) -> None:
 
 def test_a_notice_that_is_too_long_says_the_rest() -> None:
     ids = [f"{n:036}" for n in range(1_000)]
-    text = notice(Message("x", [Hint(1, 2, ids, slots=True), DELETED]))
-    assert len(text) < 8_000
-    assert '"slots":true' in text
-    assert '"deleted":true' in text
+    first, second = notices(Message("x", [Hint(1, 2, ids, slots=True), DELETED]))
+    assert len(first) < 8_000
+    assert '"slots":true' in first
+    assert '"deleted":true' in second

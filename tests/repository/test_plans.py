@@ -268,7 +268,7 @@ async def test_what_services_executors_and_commands_ask(explained: ExplainedData
     await database.write(logs.index_some)
 
     async def move(tx: Transaction) -> None:
-        await transitions.flow_run_snapshots(tx, [UNFINISHED_RUN])
+        await transitions.opening(tx, [UNFINISHED_RUN])
         await transitions.task_run_snapshots(tx, [TASK_RUN])
         await transitions.said_before(tx, [UNFINISHED_RUN], [TASK_RUN], [uid(7)])
 

@@ -46,7 +46,7 @@ class World:
         self.connection = empty_database()
         self.trace: list[str] = []
         self._digest = hashlib.sha256()
-        #: Whether the database is a server: it passes on by itself what is announced, and may take a live process for gone.
+        #: Whether the database is a server, which may take a live process for gone.
         self.is_server = dice.random() < 0.5
         self.fault_rate = dice.choice((0.0, 0.01, 0.03, 0.1))
         self.stalls = self.is_server and dice.random() < 0.4  # a time of stalls and nothing else
@@ -140,10 +140,9 @@ class World:
                 self._later(self.dice.random() * self.dice.choice((0.1, 1.0, 5.0)), see_departure, other)
 
     def spread(self, sender: Computer, hints: Sequence[Hint]) -> None:
-        """The others hear of a commit; from a server in any case, from the process itself only if it lives long enough."""
-        if hints and (self.is_server or not sender.is_dead):
-            options = {} if self.is_server else {"context": sender._context}
-            self.loop.call_later(0.02, self._spread_now, sender, list(hints), **options)
+        """The others hear of a commit, if the process itself lives long enough."""
+        if hints and not sender.is_dead:
+            self.loop.call_later(0.02, self._spread_now, sender, list(hints), context=sender._context)
 
     def _spread_now(self, sender: Computer, hints: Sequence[Hint]) -> None:
         for other in self.present():
