@@ -9,9 +9,10 @@ import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.language.foreign import place
-from prefectlite.live.hints import DELETED, Hint
+from prefectlite.live.hints import Hint
 from prefectlite.repository.database import Transaction
 from prefectlite.repository.flows import EDGES, IN_GROUP, forget_scheduled, save_edges, save_tasks
+from prefectlite.repository.sequence import tell_of_deletion
 
 _PLACED = "UPDATE task SET mapped = $2, is_root_task = $3, is_terminal_task = $4, is_reference_task = $5 WHERE id = $1"
 #: What of a group can be set, each column with what its value is.
@@ -138,7 +139,7 @@ async def delete(tx: Transaction, table: str, row_id: str) -> None:
         )
     await tx.execute(f"DELETE FROM {table} WHERE id = $1", (row_id,))
     if table in _WITH_RUNS:
-        tx.announce(DELETED)
+        await tell_of_deletion(tx)
 
 
 async def _found(tx: Transaction, table: str, row_id: str) -> None:

@@ -9,9 +9,10 @@ import msgspec
 
 from prefectlite.errors import BadRequest, NotFound
 from prefectlite.ids import new_id
-from prefectlite.live.hints import DELETED, Hint
+from prefectlite.live.hints import Hint
 from prefectlite.records import FlowRow
 from prefectlite.repository.database import Database, Row, Transaction
+from prefectlite.repository.sequence import tell_of_deletion
 from prefectlite.version import __version__
 
 _FLOW = (
@@ -164,7 +165,7 @@ async def forget_scheduled(tx: Transaction, which: str, value: str) -> None:
     """
     untouched = "auto_scheduled = 1 AND state = 'Scheduled' AND lease_epoch = 0 AND start_time IS NULL"
     if await tx.fetch(f"DELETE FROM flow_run WHERE {which} AND {untouched} RETURNING id", (value,)):
-        tx.announce(DELETED)
+        await tell_of_deletion(tx)
 
 
 async def flow_by_id(database: Database, flow_id: str) -> FlowRow:

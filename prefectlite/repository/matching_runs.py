@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from prefectlite.errors import BadRequest
-from prefectlite.live.hints import DELETED
 from prefectlite.repository.database import Database, Transaction
 from prefectlite.repository.logs import fill_index
 from prefectlite.repository.picking import conditions
 from prefectlite.repository.selection import Selection
+from prefectlite.repository.sequence import tell_of_deletion
 from prefectlite.repository.statement import Statement
 from prefectlite.repository.tables import TABLES
 from prefectlite.states import FINISHED, Running, Success, names_of
@@ -71,7 +71,7 @@ async def delete_unless_executed(tx: Transaction, ids: Sequence[str]) -> set[str
     sql = f"DELETE FROM flow_run AS r WHERE {among} AND NOT {_EXECUTING} RETURNING id"
     deleted = {row[0] for row in await tx.fetch(sql, (tx.dialect.listed(ids),))}
     if deleted:
-        tx.announce(DELETED)
+        await tell_of_deletion(tx)
     return deleted
 
 

@@ -10,8 +10,8 @@ import msgspec
 
 from prefectlite.clock import to_micros
 from prefectlite.errors import BadRequest, NotFound
-from prefectlite.live.hints import DELETED
 from prefectlite.repository.database import Database, Row, Transaction
+from prefectlite.repository.sequence import tell_of_deletion
 from prefectlite.states import FINISHED
 
 #: Rows, and bytes of results, that one transaction deletes at the most: nobody who writes waits long for it.
@@ -107,7 +107,7 @@ async def delete_some(tx: Transaction, run: OldRun, kept: Sequence[str] = ()) ->
         return True
     if not kept:
         await tx.execute("DELETE FROM flow_run WHERE id = $1", (run.id,))  # and with it its history
-        tx.announce(DELETED)
+        await tell_of_deletion(tx)
     return False
 
 

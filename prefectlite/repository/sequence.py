@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prefectlite.live.hints import DELETED
 from prefectlite.repository.database import Database, Transaction
 
 _TAKEN = "INSERT INTO counter (name, value) VALUES ('seq', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -16,6 +17,12 @@ async def take_sequence(tx: Transaction, count: int) -> int:
 async def take_up_to(tx: Transaction, last: int) -> None:
     """Take all numbers up to `last`, for who has read in the same transaction up to which they are taken."""
     await tx.executemany(_TAKEN, [(last,)])
+
+
+async def tell_of_deletion(tx: Transaction) -> None:
+    """Let all know that flow runs were deleted, those who were away by a number that nothing has any more."""
+    await take_sequence(tx, 1)
+    tx.announce(DELETED)
 
 
 async def last_taken(database: Database) -> int:

@@ -341,6 +341,8 @@ async def test_runs_that_are_deleted_are_missed_at_once(
             await delete()
             assert counted(await anext(counts)) == {}
             assert counted(await later_counts) == {}
+        async with aclosing(source(runtime, "run_counts", after=seq)) as away:
+            assert counted(await anext(away)) == {}, "who was away when they were deleted hears of it, too"
         await flows[1].run(number=1)
         assert (await changed)["kind"] == "flow_run", "who follows states hears of states only"
 
