@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import click
@@ -14,6 +14,7 @@ from prefectlite.api.caller import Caller
 from prefectlite.api.requests import Answer, Request
 from prefectlite.cli import OPTIONS
 from prefectlite.cli.options import DATABASE
+from prefectlite.cli.unpacking import alone
 from prefectlite.client.http import Client
 from prefectlite.error_codes import error_named
 from prefectlite.lazily import lazily
@@ -62,20 +63,6 @@ def answers_of(session: Session) -> Answers:
     """The database of an open session, to be asked."""
     here = _Here(execution.Execution(session))
     return Answers(here.ask, here.news)
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """In this block an error that a task group has packed comes out as itself, if it is the only one."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if error is group:
-            raise
-        raise error from error.__cause__
 
 
 class _Here:

@@ -17,6 +17,7 @@ from prefectlite.cli.display import Display, LiveDisplay, PlainDisplay, QuietDis
 from prefectlite.cli.interrupts import interrupts
 from prefectlite.cli.output import patient_stdout
 from prefectlite.cli.run_view import RunView
+from prefectlite.cli.unpacking import alone
 from prefectlite.language.graph import Graph
 from prefectlite.live.bus import Subscription
 from prefectlite.live.events import LogLine, StateChange
@@ -67,6 +68,7 @@ async def _executed(begin: Begin, settings: Settings, display: Display, *, with_
             await view.read_again(session.database)
         loop = asyncio.get_running_loop()
         with (
+            alone(),
             interrupts(lambda: loop.call_soon_threadsafe(_stop, session, run.id), display.last_words),
             session.bus.subscribe(("flow_run", run.id)) as states,
             session.bus.subscribe(("logs", run.id)) as lines,

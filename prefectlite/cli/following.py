@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from prefectlite.cli.asking import Answers, alone
+from prefectlite.cli.asking import Answers
+from prefectlite.cli.unpacking import alone
 from prefectlite.errors import ApiError, NotFound, ServerUnreachable
 from prefectlite.shown import printable
 from prefectlite.states import BY_NAME, FINISHED, Failed

@@ -10,12 +10,13 @@ import sys
 import click
 from rich.console import Console
 
-from prefectlite.cli.asking import Answers, Place, alone
+from prefectlite.cli.asking import Answers, Place
 from prefectlite.cli.execution import Begun, aside, execute
 from prefectlite.cli.following import follow
 from prefectlite.cli.interrupts import interrupts
 from prefectlite.cli.output import patient_stdout
 from prefectlite.cli.scheduling import Wanted, flow_id_of, make_run, tell
+from prefectlite.cli.unpacking import alone
 from prefectlite.client.http import Client
 from prefectlite.contexts import active_record
 from prefectlite.errors import ApiError, BadRequest

@@ -24,6 +24,7 @@ from prefectlite.client.token_file import ensure_admin, token_path
 from prefectlite.errors import FlowLoadError, PortInUse, SettingsError
 from prefectlite.language.graph import Graph
 from prefectlite.registration import register_in
+from prefectlite.repository.sqlite_file import gave_way
 from prefectlite.repository.urls import without_password
 from prefectlite.runtime import Runtime
 from prefectlite.services.remote_agent import give_time
@@ -116,6 +117,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
         if settings.auth:
             session = runtime.session
             await ensure_admin(session.database, session.client.tokens, session.clock.micros())
+        broken = runtime.session.database.broken
         server = WebServer(_config(runtime))
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(sockets=[listener]))
@@ -124,15 +126,19 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             if settings.auth and sys.stdout.isatty():  # a log keeps what it is told, and others read it
                 _offer_login(listener, runtime)
             warming = group.create_task(warm(runtime.app))
-            waiting = group.create_task(stop.wait())
-            await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+            ends = [group.create_task(stop.wait()), group.create_task(broken.wait())]
+            await asyncio.wait([serving, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if broken.is_set():
+                at_once.set()
             await runtime.stop_services()
             await give_time(runtime.session, settings.grace_period, at_once, lambda line: click.echo(line, err=True))
             runtime.session.interrupt()  # before there is no more news: who waits for some would take that for an error
             runtime.session.bus.close()
             server.stopping.set()
-            waiting.cancel()
-            warming.cancel()
+            for task in (warming, *ends):
+                task.cancel()
+    if broken.is_set():
+        raise gave_way(without_password(settings.resolved_database_url()))
 
 
 def _config(runtime: Runtime) -> uvicorn.Config:

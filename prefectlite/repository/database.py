@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -69,6 +70,11 @@ class Database(Writable, Protocol):
     @property
     def place(self) -> str:
         """The database's name in messages, without a password."""
+        ...
+
+    @property
+    def broken(self) -> asyncio.Event:
+        """Set when the disk did not keep what it was given: everything that writes raises StoreError from then on."""
         ...
 
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:

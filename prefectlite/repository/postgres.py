@@ -54,6 +54,7 @@ class PostgresDatabase:
         self.place = place
         #: What passes on what transactions announce.
         self.announced: Callable[[Hint], None] | None = None
+        self.broken = asyncio.Event()  # never set: a server sees to its disk itself
         self._url = url
         self._closed = False
         self._statements = Statements()

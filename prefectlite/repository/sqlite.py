@@ -24,7 +24,9 @@ from prefectlite.repository.sqlite_file import (
     begin_use,
     check_companions,
     damage,
+    gave_way,
     is_damage,
+    is_lost_sync,
     make_private,
     unavailable,
 )
@@ -56,6 +58,8 @@ class SqliteDatabase:
         self._closing: set[asyncio.Task[None]] = set()  # connections that nobody waits for any more
         self._lock = FileLock(beside(path, ".lock")) if path else None
         self._synced_at = time.monotonic()
+        #: Set when the disk did not keep what it was given: nothing more is written then.
+        self.broken = asyncio.Event()
         self._unsynced = False  # whether a power cut would lose a commit
         self._sync_timer: asyncio.TimerHandle | None = None
         self._sync_task: asyncio.Task[None] | None = None
@@ -84,6 +88,8 @@ class SqliteDatabase:
         return str(self.path) if self.path else "in memory"
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, durable: bool = False) -> T:
+        if self.broken.is_set():
+            raise gave_way(self.place)
         with self._errors_translated():
             result: T
             result, hints = await self._open_writer().run(self._transact, work, durable)
@@ -175,6 +181,9 @@ class SqliteDatabase:
             raise
 
     def _translated(self, error: sqlite3.Error, what: str) -> StoreError:
+        if is_lost_sync(error):
+            self.broken.set()
+            return gave_way(self.place)
         if self.path is not None and is_damage(error):
             return damage(self.path, str(error))
         hint = advice(error, self.path) if self.path is not None else ""

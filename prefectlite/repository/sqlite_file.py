@@ -39,6 +39,22 @@ def advice(error: sqlite3.Error, path: Path) -> str:
     return ""
 
 
+def is_lost_sync(error: sqlite3.Error) -> bool:
+    """Whether the disk did not keep what it was given.
+
+    Systems forget then what they could not write: the next sync succeeds, and promises what is not there.
+    """
+    return getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
+
+
+def gave_way(place: str) -> StoreError:
+    """The error for a database on such a disk: what can be done about it."""
+    return StoreError(
+        f"The disk did not keep what was written to the database {place}: nothing more is written to it by this process. See"
+        " to the disk, as the system's own log says, and start again: what was under way goes on where it stopped"
+    )
+
+
 def unavailable(message: str, error: sqlite3.Error | OSError) -> StoreUnavailable:
     """The error with this message; its exit code says what is amiss: no right, no room, a broken disk."""
     found = StoreUnavailable(message)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from prefectlite.clock import from_micros, sleep_until
-from prefectlite.errors import Forbidden, NotFound, RunInterrupted, StoreUnavailable, TransitionRefused
+from prefectlite.errors import Forbidden, NotFound, RunInterrupted, StoreError, StoreUnavailable, TransitionRefused
 from prefectlite.ids import new_id
 from prefectlite.live.events import ALL_FLOW_RUNS, StateChange
 from prefectlite.orchestrator.persistence import read_at_last
@@ -139,6 +139,9 @@ class Agent:
             except StoreUnavailable as error:
                 _logger.warning("flow run %s waits until the database can be used: %s", run_id, error)
                 former = await self._after_waiting(run_id, former)
+            except StoreError as error:
+                _logger.error("flow run %s is left as it is: %s", run_id, error)
+                return
             except Forbidden:  # another agent's by now, or for agents with other labels
                 return
             except NotFound:  # it was deleted, as those are that a schedule made which was switched off or changed

@@ -68,6 +68,7 @@ class PlainDatabase:
 
     dialect = SQLITE
     place = "in the simulation"
+    broken = asyncio.Event()
 
     def __init__(self, connection: sqlite3.Connection, on_statement: Callable[[str], None] = lambda method: None) -> None:
         self.connection = connection
