@@ -43,6 +43,16 @@ class Recorded:
             _logger.warning("Task '%s': its recorded result cannot be used: %s.%s", unit.label, error, again)
         self._elsewhere.discard(place)
 
+    def has(self, unit: Unit) -> bool:
+        """Whether there is something about `unit` that it does not know yet."""
+        return bool(self._rows) and (unit.node.task_id, unit.index) in self._rows
+
+    async def fetch_and_restore(self, unit: Unit, results: LargeResults) -> bool:
+        """As `restore`, wherever its result lies."""
+        if self.is_elsewhere(unit):
+            await self.fetch(unit, results)
+        return self.restore(unit)
+
     def restore(self, unit: Unit) -> bool:
         """Whether the record holds how `unit` ended; it is in that state then. Otherwise it goes on with its old row."""
         row = self._rows.pop((unit.node.task_id, unit.index), None) if self._rows else None
