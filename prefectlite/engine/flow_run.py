@@ -19,7 +19,7 @@ from prefectlite.engine.pacing import Pace
 from prefectlite.engine.pauses import Pauses
 from prefectlite.engine.plan import Plan
 from prefectlite.engine.progress import Progress
-from prefectlite.engine.recorded import Recorded, expanded_as
+from prefectlite.engine.recorded import Recorded, expanded_as, news_of
 from prefectlite.engine.requests import RunRequest
 from prefectlite.engine.surroundings import Surroundings
 from prefectlite.engine.task_run import commit, its_turn, run_unit
@@ -235,7 +235,7 @@ class FlowRunExecution:
 
     async def _look(self) -> None:
         """See what people have made of task runs that have not begun."""
-        self._recorded = Recorded(await self.reader.task_runs(self.flow_run_id))
+        self._recorded = news_of(self.units.values(), await self.reader.task_runs(self.flow_run_id))
 
     async def _run_to_end(self, unit: Unit) -> None:
         try:

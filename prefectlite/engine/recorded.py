@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from prefectlite.engine.large_results import LargeResults
@@ -93,6 +93,17 @@ class Recorded:
         if row.result == codec.SIGNAL:
             return signal_from_state(state)(state.message)
         return None if row.result is None else codec.decode(row.result)
+
+
+def news_of(units: Iterable[Unit], rows: Sequence[TaskRunRow]) -> Recorded:
+    """What somebody else has written of task runs, as far as these units, and their children, do not know it."""
+    known = {(one.node.task_id, one.index): one for unit in units for one in (unit, *(unit.children or ()))}
+
+    def is_news(row: TaskRunRow) -> bool:
+        unit = known.get((row.task_id, row.map_index))
+        return unit is None or row.id != unit.run_id or row.version > unit.version
+
+    return Recorded([row for row in rows if is_news(row)])
 
 
 class _Lost(NamedTuple):

@@ -11,6 +11,7 @@ import pytest_asyncio
 from prefectlite import Flow, Runtime, task
 from prefectlite.errors import TransitionRefused
 from prefectlite.repository import runs
+from prefectlite.settings import load_settings
 from prefectlite.states import Paused, Resume, Success
 
 pytestmark = pytest.mark.asyncio
@@ -165,3 +166,36 @@ async def test_a_task_run_that_somebody_only_made_is_gone_on_with(runtime: Runti
     await ended(runtime, run_id)
     rows = await runtime.session.database.read("SELECT state FROM task_run WHERE id = $1", (task_run,))
     assert rows == [("Mapped",) if name == "each" else ("Success",)]
+
+
+@task
+async def held(name: str) -> None:
+    began.append(name)
+    await gates["first"].wait()
+
+
+with Flow("crowded") as crowded:
+    held("one", task_args={"name": "one"})
+    held("two", task_args={"name": "two"})
+
+
+async def test_one_that_waits_for_a_place(database_url: str) -> None:
+    settings = load_settings(database_url=database_url, max_coroutines=1)
+    async with Runtime([crowded], settings=settings) as runtime:
+        client, database = runtime.session.client, runtime.session.database
+        ((flow_id,),) = await database.read("SELECT id FROM flow")
+        run_id = await client.create_flow_run(flow_id=flow_id)
+        async with asyncio.timeout(20):
+            while not began:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        other = "two" if began == ["one"] else "one"
+        await until(runtime, began[0], "Running")
+        task_run = await made(runtime, run_id, other)
+        await client.set_task_run_state(task_run, Paused())
+        gates["first"].set()
+        await until(runtime, began[0], "Success")
+        await asyncio.sleep(0.1)
+        assert (await state(runtime, other), len(began)) == ("Paused", 1)
+        await client.pauses.resume_task_run(task_run)
+        await ended(runtime, run_id)
+        assert sorted(began) == ["one", "two"]
