@@ -159,12 +159,15 @@ async def open_remote_site(
         await site.leave()
 
 
-async def registered(client: Client, name: str, labels: Collection[str]) -> Executor:
-    """This process as an executor for the server, of which it is the agent `name`; waits for the server. Raises ApiError."""
+async def registered(client: Client, name: str, labels: Collection[str], config_id: str | None) -> Executor:
+    """This process as an executor for the server, of which it is the agent `name`; waits for the server. Raises ApiError.
+
+    `config_id` names the settings at the server that it has, if it has such.
+    """
     outage = Outage(f"Agent {name!r} and its runs")
     for delay in itertools.chain(DELAYS, itertools.repeat(DELAYS[-1])):
         try:
-            agent_id = await client.register_agent(name, labels)
+            agent_id = await client.register_agent(name, labels, config_id)
         except ServerUnreachable as error:
             outage.goes_on(error)
             await asyncio.sleep(delay)

@@ -1,4 +1,6 @@
-"""What of a mutation is in the audit log: who, from where, what it was about, and how it went; never a secret's value.
+"""What of a mutation is in the audit log: who, from where, what it was about, how it went, and what was there before.
+
+Never a secret's value. Who reads one through the API is in it, too.
 
 Mutations by which agents and runs tell what they do (states of task runs, lines of logs, heartbeats) are not in it: the
 histories of the runs are that record. States of flow runs are, unless an agent or a program of Prefect's sets them.
@@ -7,7 +9,8 @@ histories of the runs are that record. States of flow runs are, unless an agent 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -16,6 +19,8 @@ import msgspec
 
 from prefectlite.api.caller import Caller
 from prefectlite.api.context import Context
+from prefectlite.api.earlier_values import earlier_values
+from prefectlite.errors import PrefectliteError
 from prefectlite.masks import HIDDEN
 from prefectlite.repository.audit import AuditRow
 from prefectlite.roles import Role
@@ -44,10 +49,45 @@ def by_hand(caller: Caller) -> bool:
     return caller.role is not Role.AGENT and caller.core_version is None
 
 
-async def record(context: Context, action: str, given: Mapping[str, Any], answer: Mapping[str, Any], outcome: str) -> None:
+async def audited(
+    context: Context,
+    action: str,
+    given: Mapping[str, Any],
+    work: Callable[[], Awaitable[Mapping[str, Any]]],
+    *,
+    ids: bool = True,
+) -> dict[str, Any]:
+    """The answer of `work`, with what it was about, how it went and what was there before in the audit log.
+
+    Without `ids` nothing of the answer is looked at.
+    """
+    before = None
+    with suppress(Exception):  # what is given may be impossible, and says so itself
+        before = await earlier_values(context.session.database, action, given)
+    try:
+        answer = await work()
+    except Exception as error:
+        code = error.code if isinstance(error, PrefectliteError) else PrefectliteError.code
+        await record(context, action, given, {}, f"failed: {code}", before)
+        raise
+    await record(context, action, given, answer if ids else {}, "done", before)
+    return dict(answer)
+
+
+async def record(
+    context: Context,
+    action: str,
+    given: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    outcome: str,
+    before: Mapping[str, Any] | None = None,
+) -> None:
     """Add a mutation to the audit log; where callers show tokens, it is there when this returns."""
     caller, session = context.caller, context.session
     ids = {name: value for source in (given, answer) for name, value in source.items() if _ID.fullmatch(name)}
+    details = {name: value for name, value in shown(given).items() if name not in ids}
+    if before is not None:
+        details["before"] = shown(before)
     row = AuditRow(
         session.clock.micros(),
         caller.actor,
@@ -55,7 +95,7 @@ async def record(context: Context, action: str, given: Mapping[str, Any], answer
         caller.address,
         action,
         _json({name: shown(value) for name, value in ids.items() if value is not None}),
-        _json({name: value for name, value in shown(given).items() if name not in ids}),
+        _json(details),
         outcome,
     )
     written = session.audit.record(row)

@@ -13,7 +13,7 @@ from prefectlite.api.caller import Caller
 from prefectlite.api.context import Context
 from prefectlite.api.scalars import UUID
 from prefectlite.api.types import input_type, object_type
-from prefectlite.errors import Forbidden, PrefectliteError
+from prefectlite.errors import Forbidden
 from prefectlite.roles import Role
 
 Payload = dict[str, Any]
@@ -51,14 +51,7 @@ def mutation(
             raise Forbidden(f"The role {context.caller.role} may not use {name}")
         if not audited(context.caller):
             return await operation(context, input)
-        try:
-            answer = await operation(context, input)
-        except Exception as error:
-            code = error.code if isinstance(error, PrefectliteError) else PrefectliteError.code
-            await audit.record(context, name, input, {}, f"failed: {code}")
-            raise
-        await audit.record(context, name, input, answer, "done")
-        return answer
+        return await audit.audited(context, name, input, lambda: operation(context, input))
 
     return graphene.Field(
         object_type(f"{name}_payload", outputs, f"What {name} answers."),

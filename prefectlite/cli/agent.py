@@ -22,17 +22,16 @@ from prefectlite.engine.run_logs import runs_unshown
 from prefectlite.errors import SettingsError
 from prefectlite.lazily import lazily
 from prefectlite.services.remote_agent import RemoteAgent
-from prefectlite.settings import load_settings
+from prefectlite.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from prefectlite.cli import agent_health
+    from prefectlite.cli import agent_config, agent_health
 else:
-    agent_health = lazily("prefectlite.cli.agent_health")
+    agent_config, agent_health = lazily("prefectlite.cli.agent_config"), lazily("prefectlite.cli.agent_health")
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False)
 _NOT_HERE = {
-    "--agent-config-id": "its settings are the options of this command, and `prefectlite config`",
     "--no-cloud-logs": "logs are part of the record; --log-level says from which level on",
     "--no-pull": "flows are executed in this process",
     "--base-url": "flows are executed in this process",
@@ -112,6 +111,12 @@ _OPTIONS = (
     ),
     click.option("--agent-address", metavar="URL", help="Where the agent answers /api/health and /api/poke (nowhere)."),
     click.option("--log-level", type=_LEVELS, help="From which level on lines are logged."),
+    click.option(
+        "--agent-config-id",
+        "config_id",
+        metavar="ID",
+        help="Options that the server keeps for agents under this id; what is said here counts more.",
+    ),
     click.option("--tenant-id", hidden=True),  # of Prefect 1.x, and meaningless here: there is one tenant
 )
 
@@ -135,25 +140,37 @@ class _Asked(click.Command):
 
 @local.command("start", cls=_Asked)
 @_options
-def start(
-    name: str, api: str | None, key: str | None, variables: tuple[str, ...], paths: tuple[str, ...], **given: Any
-) -> None:
+def start(api: str | None, key: str | None, variables: tuple[str, ...], **given: Any) -> None:
     """Execute the server's runs in this process, until Ctrl-C."""
-    for variable in variables:
-        own, value = _variable(variable)
-        os.environ[own] = value
-    sys.path[:0] = [str(Path(path).absolute()) for path in paths]
-    level = given["log_level"]
-    settings = load_settings(options=OPTIONS, api_url=api, api_token=key, log_level=level and level.upper())
-    if not settings.api_url:
-        raise SettingsError("Say which server to work for: --api http://localhost:8080, or set api_url")
+    said = dict(map(_variable, variables))
+    os.environ.update(said)
+    settings = _settings(api, key, given["log_level"])
     os.environ["PREFECTLITE_API_URL"] = settings.api_url  # for the code of flows, which asks the same server
     if key is not None:
         os.environ["PREFECTLITE_API_TOKEN"] = key  # and shows the same token
+    if (config_id := given["config_id"]) is not None:
+        kept = asyncio.run(agent_config.config_at(settings.api_url, config_id)).said()
+        os.environ.update({**kept.pop("variables", {}), **said, "PREFECTLITE_API_URL": settings.api_url})
+        given |= {name: value for name, value in kept.items() if not _is_said(name)}
+        settings = _settings(settings.api_url, key, given["log_level"])
+    sys.path[:0] = [str(Path(path).absolute()) for path in given["paths"]]
     labels = {*given["labels"], *([socket.gethostname()] if given["hostname_label"] else ())}
-    agent = partial(RemoteAgent, settings, name, labels, given["max_polls"])
+    agent = partial(RemoteAgent, settings, given["name"], labels, given["max_polls"], config_id)
     with nullcontext() if given["show_flow_logs"] else runs_unshown():
         asyncio.run(_work(agent, given["agent_address"]))
+
+
+def _settings(api: str | None, key: str | None, level: str | None) -> Settings:
+    """The settings in force. Raises SettingsError where they name no server."""
+    settings = load_settings(options=OPTIONS, api_url=api, api_token=key, log_level=level and level.upper())
+    if not settings.api_url:
+        raise SettingsError("Say which server to work for: --api http://localhost:8080, or set api_url")
+    return settings
+
+
+def _is_said(parameter: str) -> bool:
+    """Whether the command line gives this option."""
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
 @local.command("install", cls=_Asked)
@@ -174,7 +191,7 @@ def _said(ctx: click.Context) -> list[str]:
     said: list[str] = []
     for parameter in ctx.command.params:
         value = ctx.params.get(str(parameter.name))
-        if ctx.get_parameter_source(str(parameter.name)) != ParameterSource.COMMANDLINE:
+        if not _is_said(str(parameter.name)):
             continue
         if isinstance(value, bool):
             said.append(parameter.opts[-1] if value else parameter.secondary_opts[-1])

@@ -18,6 +18,7 @@ from prefectlite.cli.unpacking import alone
 from prefectlite.client.http import Client
 from prefectlite.error_codes import error_named
 from prefectlite.lazily import lazily
+from prefectlite.repository.urls import database_key
 from prefectlite.session import Session, open_session
 from prefectlite.settings import Settings, load_settings
 
@@ -38,6 +39,13 @@ class Place(NamedTuple):
 
     settings: Settings
     is_server: bool
+
+    @property
+    def whereabouts(self) -> str:
+        """Where that is, as messages say it: `in` a database, without its password, or `at` a server."""
+        if self.is_server:
+            return f"at {self.settings.api_url}"
+        return f"in {database_key(self.settings.resolved_database_url())}"
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data of the answer. Raises ApiError of a server, and the error itself of the local database."""

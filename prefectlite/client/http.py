@@ -209,9 +209,9 @@ class Client:
         data = await self.graphql(query, input={"flow_run_id": flow_run_id})
         return str(data["cancel_flow_run"]["state"])
 
-    async def register_agent(self, name: str, labels: Collection[str]) -> str:
+    async def register_agent(self, name: str, labels: Collection[str], config_id: str | None = None) -> str:
         """The id of an agent of this package, as it is known at the server from now on."""
-        values = {"type": "prefectlite", "name": name, "labels": sorted(labels)}
+        values = {"type": "prefectlite", "name": name, "labels": sorted(labels), "agent_config_id": config_id}
         return await self._mutate("register_agent", values)
 
     async def _mutate(self, name: str, values: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ from prefectlite.repository.flows import OWN, FlowVersion
 from prefectlite.repository.secret_keys import SecretKeys
 from prefectlite.results import codec
 from prefectlite.rules.proposals import FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
-from prefectlite.states import Cancelling, Pending, Resume, Scheduled, State
+from prefectlite.states import Cancelling, Paused, Pending, Resume, Scheduled, State
 
 
 class LocalClient(NewRuns):
@@ -198,6 +198,9 @@ class LocalClient(NewRuns):
     async def set_task_run_state(self, task_run_id: str, state: State, version: int | None = None) -> str:
         """As `set_flow_run_state`, for a task run."""
         place = await runs.task_run_place(self._database, task_run_id)
+        if isinstance(state, Paused):
+            await self.pauses.pause_task_run(task_run_id, state, version)
+            return ""
         if isinstance(state, Resume):  # the same attempt goes on, whichever process has it then
             state.context = {**state.context, **context_of(place.state_details)}
         restart = state.is_pending() or state.is_meta_state()

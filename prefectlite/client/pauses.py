@@ -17,8 +17,8 @@ from prefectlite.pauses import ANSWERS, PAUSE, Pause, expired, new_pause, pause_
 from prefectlite.records import StateRecord, context_of, record_state
 from prefectlite.repository import foreign_runs, runs
 from prefectlite.repository.database import Database
-from prefectlite.rules.proposals import FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
-from prefectlite.states import FINISHED, Resume, Running, State, names_of
+from prefectlite.rules.proposals import Accept, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
+from prefectlite.states import FINISHED, Paused, Resume, Running, State, names_of
 
 #: Who pauses or resumes, where nobody says.
 SOMEBODY = "somebody"
@@ -67,6 +67,40 @@ class Pauses:
             if not _is_late(verdict):
                 _check(verdict)
                 return verdict.state.name if isinstance(verdict, Replace) else "Resume"
+
+    async def pause_task_run(self, task_run_id: str, state: Paused, version: int | None = None) -> None:
+        """Have a task run that has not begun wait in this state until it is resumed; with `version`, if it still has it.
+
+        Raises TransitionRefused if it has ended or executes, and NotFound.
+        """
+        place = await runs.task_run_place(self._database, task_run_id)
+        found, known = await runs.state_of(self._database, "task_run", task_run_id)
+        if found.name == "Paused":
+            raise TransitionRefused(f"task run {task_run_id} is paused already")
+        if found.name != "Pending" and found.name not in FINISHED:
+            raise TransitionRefused(
+                f"task run {task_run_id} has begun, it is {found.name}: only its own code pauses it; pause its flow run, and"
+                " nothing else begins"
+            )
+        where = (task_run_id, place.flow_run_id, place.task_id, place.map_index)
+        proposal = TaskRunProposal(*where, self._record(state), known if version is None else version)
+        # Whoever executes the run looks, before it goes on, what was made of its task runs meanwhile.
+        held = await self._hold(place.flow_run_id)
+        try:
+            _check(await self._orchestrator.propose(proposal))
+        finally:
+            if held is not None:
+                going_on = self._record(Resume("A task of it has been paused", start_time=self._clock.now()))
+                await self._orchestrator.propose(FlowRunProposal(place.flow_run_id, going_on, held))
+
+    async def _hold(self, flow_run_id: str) -> int | None:
+        """Pause a run that is being executed, for a moment: the version that it has then. None where it is not."""
+        state, version = await runs.state_of(self._database, "flow_run", flow_run_id)
+        if state.name != "Running":
+            return None
+        record = self._record(Paused("A task of it is being paused"))
+        verdict = await self._orchestrator.propose(FlowRunProposal(flow_run_id, record, version))
+        return verdict.version if isinstance(verdict, Accept) else None
 
     async def resume_task_run(
         self, task_run_id: str, reason: str | None = None, by: str = SOMEBODY, given: Any = None

@@ -19,7 +19,7 @@ from prefectlite.engine.pacing import Pace
 from prefectlite.engine.pauses import Pauses
 from prefectlite.engine.plan import Plan
 from prefectlite.engine.progress import Progress
-from prefectlite.engine.recorded import Recorded, expanded_as
+from prefectlite.engine.recorded import Recorded, expanded_as, news_of
 from prefectlite.engine.requests import RunRequest
 from prefectlite.engine.surroundings import Surroundings
 from prefectlite.engine.task_run import commit, its_turn, run_unit
@@ -60,7 +60,7 @@ class FlowRunExecution:
         self._crew = Crew(self.fail)
         self._pace = Pace(around.orchestrator, self._fill_places)
         self._ended = False
-        self._hold = Hold(self.flow_run_id, around, self._awake, self.fail)
+        self._hold = Hold(self.flow_run_id, around, self._awake, self._look, self.fail)
         self._progress = Progress(self.units, self._hold.hand_on)
         if request.is_paused:
             self.pause()
@@ -233,9 +233,15 @@ class FlowRunExecution:
         await commit(self, unit, state, self.caller.outcomes.record(unit, state.result) if state.is_successful() else None)
         self._progress.settle(unit)
 
+    async def _look(self) -> None:
+        """See what people have made of task runs that have not begun."""
+        self._recorded = news_of(self.units.values(), await self.reader.task_runs(self.flow_run_id))
+
     async def _run_to_end(self, unit: Unit) -> None:
         try:
-            await run_unit(self, unit)
+            # While it waited for a place, somebody may have paused it, or said how it has ended.
+            if not (self._recorded.has(unit) and await self._recorded.fetch_and_restore(unit, self.results)):
+                await run_unit(self, unit)
         except asyncio.CancelledError:
             if not await self._cancelled(unit):
                 raise

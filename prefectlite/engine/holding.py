@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import copy_context
 from typing import Any
 
@@ -20,17 +20,21 @@ from prefectlite.workload import idle
 
 
 class Hold:
-    """Holds the units of one run back while the record has it Paused. `awake` is given them when it goes on."""
+    """Holds the units of one run back while the record has it Paused. `awake` is given them when it goes on.
+
+    Before, `look` sees what people have made of task runs that have not begun.
+    """
 
     def __init__(
         self,
         flow_run_id: str,
         around: Surroundings,
         awake: Callable[[Iterable[Unit]], None],
+        look: Callable[[], Awaitable[None]],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._flow_run_id, self._around = flow_run_id, around
-        self._awake, self._fail = awake, fail
+        self._awake, self._look, self._fail = awake, look, fail
         self._context = copy_context()
         self._held: list[Unit] = []
         self._told = 0  # how often somebody said that the run is paused
@@ -68,6 +72,7 @@ class Hold:
         if self._watching is not None:
             self._watching.cancel()
         self._awake = self._fail = _nobody_waits
+        self._look = _nothing_to_see
 
     async def _watch(self) -> None:
         try:
@@ -79,7 +84,9 @@ class Hold:
                 elif state.name == "Cancelling" or state.name in FINISHED:
                     return  # it is being stopped
                 elif told == self._told:
-                    break
+                    await self._look()
+                    if told == self._told:
+                        break
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -110,6 +117,10 @@ class Hold:
         record = record_state(expired(pause, clock.now()), new_id(), clock.micros())
         # Refused if somebody was faster, who may be the watch over pauses of a server.
         await self._around.orchestrator.propose(FlowRunProposal(self._flow_run_id, record, version))
+
+
+async def _nothing_to_see() -> None:
+    """What a hold whose run has ended looks at."""
 
 
 def _nobody_waits(_: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from prefectlite.engine.large_results import LargeResults
@@ -42,6 +42,16 @@ class Recorded:
             again = " The task runs again" if row.state.name != "Failed" else ""
             _logger.warning("Task '%s': its recorded result cannot be used: %s.%s", unit.label, error, again)
         self._elsewhere.discard(place)
+
+    def has(self, unit: Unit) -> bool:
+        """Whether there is something about `unit` that it does not know yet."""
+        return bool(self._rows) and (unit.node.task_id, unit.index) in self._rows
+
+    async def fetch_and_restore(self, unit: Unit, results: LargeResults) -> bool:
+        """As `restore`, wherever its result lies."""
+        if self.is_elsewhere(unit):
+            await self.fetch(unit, results)
+        return self.restore(unit)
 
     def restore(self, unit: Unit) -> bool:
         """Whether the record holds how `unit` ended; it is in that state then. Otherwise it goes on with its old row."""
@@ -83,6 +93,17 @@ class Recorded:
         if row.result == codec.SIGNAL:
             return signal_from_state(state)(state.message)
         return None if row.result is None else codec.decode(row.result)
+
+
+def news_of(units: Iterable[Unit], rows: Sequence[TaskRunRow]) -> Recorded:
+    """What somebody else has written of task runs, as far as these units, and their children, do not know it."""
+    known = {(one.node.task_id, one.index): one for unit in units for one in (unit, *(unit.children or ()))}
+
+    def is_news(row: TaskRunRow) -> bool:
+        unit = known.get((row.task_id, row.map_index))
+        return unit is None or row.id != unit.run_id or row.version > unit.version
+
+    return Recorded([row for row in rows if is_news(row)])
 
 
 class _Lost(NamedTuple):

@@ -51,6 +51,9 @@ async def _asked(execution: FlowRunExecution, unit: Unit, running: State, result
         except asyncio.CancelledError:  # it is decided all the same
             _enter(unit, await answer)
             raise
+        if isinstance(verdict, Refuse) and verdict.code == "TAKEN":
+            unit.take(verdict)
+            continue
         if isinstance(verdict, Refuse) and verdict.version is not None and not execution.is_stopping():
             if verdict.code == "FINISHED":  # somebody has ended it meanwhile: it does not begin
                 raise EndRun(Cancelled("Task run was ended before it began"))

@@ -76,6 +76,9 @@ async def _expired(execution: FlowRunExecution, unit: Unit, state: State) -> boo
 async def its_turn(execution: FlowRunExecution, unit: Unit, start: State) -> bool:
     """Whether a mapped task that begins in `start` becomes children, once its time has come; not asked in a single pass."""
     start_time = getattr(start, "start_time", None) or execution.clock.now()
+    if isinstance(start, Paused) and unit.version and not execution.single_pass:  # by somebody, who lets it go on
+        unit.start = await execution.resumed(unit, start)
+        return True
     if execution.single_pass:
         upstream = (execution.units[edge.upstream_task].state for edge in unit.node.edges)
         return start_time <= execution.clock.now() and all(state is not None and state.is_finished() for state in upstream)
@@ -118,6 +121,9 @@ async def commit(
         except asyncio.CancelledError:  # it is decided all the same, and whoever goes on has to know
             _enter(execution, unit, state, await answer)
             raise
+        if isinstance(verdict, Refuse) and verdict.code == "TAKEN":
+            unit.take(verdict)
+            continue
         if not isinstance(verdict, Refuse) or verdict.version is None or execution.is_stopping():
             break
         # Somebody else has set a state of it, who does not execute it.
@@ -132,9 +138,7 @@ async def commit(
 async def _has_ended(execution: FlowRunExecution, unit: Unit) -> bool:
     """Whether the record holds a final state of `unit` that can be gone on with; it is in that state then."""
     recorded = Recorded(await execution.reader.task_runs(execution.flow_run_id))
-    if recorded.is_elsewhere(unit):
-        await recorded.fetch(unit, execution.results)
-    if recorded.restore(unit):
+    if await recorded.fetch_and_restore(unit, execution.results):
         return True
     unit.restart = True
     return False

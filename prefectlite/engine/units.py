@@ -10,6 +10,7 @@ from prefectlite.engine.plan import Node
 from prefectlite.ids import new_id
 from prefectlite.language.graph import Edge
 from prefectlite.pauses import ANSWERS
+from prefectlite.rules.proposals import Refuse
 from prefectlite.states import Mapped, State, Success
 
 
@@ -69,6 +70,12 @@ class Unit:
     def answered(self) -> dict[str, Any]:
         """What the context of its states is to hold, so that nobody is asked the same again."""
         return {} if self.answers is None else {ANSWERS: self.answers}
+
+    def take(self, taken: Refuse) -> None:
+        """Go on as the run that somebody else has made of this task."""
+        assert taken.run_id is not None
+        assert taken.version is not None
+        self.run_id, self.version = taken.run_id, taken.version
 
     def result_state(self) -> State:
         """The state it is in, children included."""

@@ -16,7 +16,8 @@ from prefectlite.orchestrator.persistence import Outage, written
 from prefectlite.orchestrator.queue import LOOK_AGAIN
 from prefectlite.repository.database import Database
 from prefectlite.repository.limits import all_limits, owners_of_queued
-from prefectlite.rules.proposals import Verdict
+from prefectlite.repository.runs import task_run_at
+from prefectlite.rules.proposals import Refuse, TaskRunProposal, Verdict
 
 
 class LocalOrchestrator(Door):
@@ -43,7 +44,7 @@ class LocalOrchestrator(Door):
             except Exception as error:
                 for one in pending:
                     if isinstance(error, StoreError) or not (trusting or pending[1:]):
-                        one.fail(error)
+                        await self._refuse(one, error)
                     else:  # one that cannot be written, or is there already, must not take the others with it
                         await self._commit([one], trusting=False)
                 return
@@ -55,6 +56,18 @@ class LocalOrchestrator(Door):
                 elif batch.moved_slots:
                     self.queue.stir()
                 return
+
+    async def _refuse(self, one: Pending, error: Exception) -> None:
+        """Answer that this cannot be written: because somebody else has made the run of the task, or else with the error."""
+        proposal, taken = one.proposal, None
+        if isinstance(proposal, TaskRunProposal) and not isinstance(error, StoreError):
+            place = (proposal.flow_run_id, proposal.task_id, proposal.map_index)
+            taken = await task_run_at(self._database, *place)
+        if taken is None or taken[0] == proposal.run_id:
+            one.fail(error)
+        else:
+            run_id, version = taken
+            one.tell(Refuse("TAKEN", f"task run {run_id} is there in place of {proposal.run_id}", version, run_id))
 
     async def _write(self, batch: Batch, durable: bool) -> tuple[list[Verdict], list[Event]]:
         """Write a batch, again and again while the database cannot be used: writing it twice is writing it once."""

@@ -34,7 +34,12 @@ class AgentFacts(msgspec.Struct, frozen=True):
 
 
 async def register(tx: Transaction, agent: AgentFacts, now: int) -> str:
-    """The id of this agent; an earlier one that said the same of itself is this one, started again."""
+    """The id of this agent; an earlier one that said the same of itself is this one, started again.
+
+    Raises NotFound if its settings are not there.
+    """
+    if agent.agent_config_id and not await tx.fetch("SELECT 1 FROM agent_config WHERE id = $1", (agent.agent_config_id,)):
+        raise NotFound(f"Agent config {agent.agent_config_id} not found")
     labels = msgspec.json.encode(sorted(set(agent.labels))).decode()
     same = (agent.name, agent.type, agent.core_version, labels, agent.token_id)
     sql = (
@@ -42,10 +47,9 @@ async def register(tx: Transaction, agent: AgentFacts, now: int) -> str:
         " AND coalesce(token_id, '') = coalesce($5, '') LIMIT 1"
     )
     if rows := await tx.fetch(sql, same):
-        await tx.execute("UPDATE agent SET last_queried = $2, updated = $2 WHERE id = $1", (rows[0][0], now))
+        again = "UPDATE agent SET last_queried = $2, updated = $2, agent_config_id = $3 WHERE id = $1"
+        await tx.execute(again, (rows[0][0], now, agent.agent_config_id))
         return str(rows[0][0])
-    if agent.agent_config_id and not await tx.fetch("SELECT 1 FROM agent_config WHERE id = $1", (agent.agent_config_id,)):
-        raise NotFound(f"Agent config {agent.agent_config_id} not found")
     agent_id = new_id()
     await tx.execute(_NEW, (agent_id, agent.agent_config_id, *same, now))
     return agent_id

@@ -166,6 +166,13 @@ async def run_with_key(database: Database, flow_id: str, idempotency_key: str) -
     return rows[0][0] if rows else None
 
 
+async def task_run_at(database: Database, flow_run_id: str, task_id: str, map_index: int) -> tuple[str, int] | None:
+    """(id, version) of the run of this task, or of this child of it, if there is one."""
+    sql = "SELECT id, version FROM task_run WHERE flow_run_id = $1 AND task_id = $2 AND map_index = $3"
+    rows = await database.read(sql, (flow_run_id, task_id, map_index))
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
 async def task_run_place(database: Database, run_id: str) -> TaskRunPlace:
     """Where a task run belongs and stands. Raises NotFound."""
     rows = await database.read(_PLACE, (run_id,))

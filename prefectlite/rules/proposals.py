@@ -96,12 +96,13 @@ class Wait(msgspec.Struct, frozen=True, tag="wait"):
 
 class Refuse(msgspec.Struct, frozen=True, tag="refuse"):
     """No, and why; `code` is for programs: VERSION_CONFLICT, STALE_LEASE, FINISHED, NOT_FOUND, NOT_RUNNING, OWNED,
-    PAUSED, NOT_PAUSED, CANCELLING.
+    PAUSED, NOT_PAUSED, CANCELLING; TAKEN where `run_id`, at `version`, is the run of this task already.
     """
 
     code: str
     reason: str
     version: int | None = None
+    run_id: str | None = None
 
 
 Verdict = Accept | Replace | Wait | Refuse

@@ -31,10 +31,18 @@ class RemoteAgent:
     """Works for the server at `settings.api_url`, as the agent `name` with these labels.
 
     With `max_polls` it asks for runs so many times, and ends when those that it has begun by then have ended.
+    `config_id` names the settings at the server that it has, if it has such.
     """
 
-    def __init__(self, settings: Settings, name: str, labels: Collection[str], max_polls: int | None = None) -> None:
-        self._settings, self.name, self._labels = settings, name, labels
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        labels: Collection[str],
+        max_polls: int | None = None,
+        config_id: str | None = None,
+    ) -> None:
+        self._settings, self.name, self._labels, self._config_id = settings, name, labels, config_id
         self._work: set[asyncio.Task[Any]] = set()
         self._polls, self._max_polls = 0, max_polls
         self._polled, self._poked = asyncio.Event(), asyncio.Event()
@@ -55,7 +63,7 @@ class RemoteAgent:
         Raises ApiError if the server refuses, or is of another version, even if only from now on.
         """
         async with Client(self._settings.api_url, executes=True) as client:
-            registering = asyncio.create_task(registered(client, self.name, self._labels))
+            registering = asyncio.create_task(registered(client, self.name, self._labels, self._config_id))
             stopping = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait([registering, stopping], return_when=asyncio.FIRST_COMPLETED)

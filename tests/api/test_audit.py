@@ -10,10 +10,13 @@ import pytest
 
 import prefectlite
 from prefectlite import Runtime
+from prefectlite.api import earlier_values
 from prefectlite.api.audit import shown
 from prefectlite.api.caller import Caller
 from prefectlite.api.execution import Execution
+from prefectlite.api.mutation import USERS
 from prefectlite.api.requests import Request
+from prefectlite.repository.tables import TABLES
 from prefectlite.roles import Role
 
 CANARY = "canary-value"
@@ -92,6 +95,87 @@ async def test_what_runs_tell_is_not_in_it(runtime: Runtime) -> None:
         ("set_flow_run_states", "failed: NOT_FOUND"),
         ("get_runs_in_queue", "refused"),
     ]
+
+
+async def befores(runtime: Runtime, action: str) -> list[Any]:
+    """What was there before each use of a mutation."""
+    return [msgspec.json.decode(row[5]).get("before") for row in await log(runtime) if row[3] == action]
+
+
+@pytest.mark.asyncio
+async def test_what_was_there_before(runtime: Runtime) -> None:
+    project = (await use(runtime, "create_project", {"name": "P", "description": "old"}))["data"]["create_project"]["id"]
+    await use(runtime, "set_project_name", {"project_id": project, "name": "Q"})
+    await use(runtime, "set_project_description", {"project_id": project, "description": "new"})
+    for days in (7, 9):
+        await use(runtime, "set_project_retention", {"project_id": project, "days": days}, answer="success")
+    await use(runtime, "delete_project", {"project_id": project}, answer="success")
+    await use(runtime, "delete_project", {"project_id": project}, answer="success")
+    assert await befores(runtime, "create_project") == [None]
+    assert await befores(runtime, "set_project_name") == [{"name": "P"}]
+    assert await befores(runtime, "set_project_description") == [{"description": "old"}]
+    assert await befores(runtime, "set_project_retention") == [
+        {"retention_days": None, "log_retention_days": None},
+        {"retention_days": 7, "log_retention_days": None},
+    ]
+    assert await befores(runtime, "delete_project") == [{"name": "Q"}, None]
+
+
+@pytest.mark.asyncio
+async def test_limits_as_they_were_before(runtime: Runtime) -> None:
+    for limit, seconds in ((5, None), (3, None), (100, 60), (50, 60)):
+        given = {"tag": "db", "limit": limit, "seconds": seconds}
+        made = await use(runtime, "update_task_tag_limit", given)
+    await use(runtime, "delete_task_tag_limit", {"limit_id": made["data"]["update_task_tag_limit"]["id"]}, answer="success")
+    assert await befores(runtime, "update_task_tag_limit") == [
+        None,
+        {"limit": 5, "seconds": 0},
+        None,
+        {"limit": 100, "seconds": 60},
+    ]
+    assert await befores(runtime, "delete_task_tag_limit") == [{"tag": "db", "limit": 50, "seconds": 60}]
+    for name in ("label", "name"):
+        await use(runtime, "update_flow_concurrency_limit", {name: "gpu", "limit": 1})
+    assert await befores(runtime, "update_flow_concurrency_limit") == [None, {"limit": 1, "seconds": 0}]
+    refused = await use(runtime, "update_task_tag_limit", {"tag": "x\x00", "limit": 1})
+    assert "errors" in refused or refused["data"]["update_task_tag_limit"]["id"]
+
+
+@pytest.mark.asyncio
+async def test_schedules_settings_and_hooks_as_they_were_before(runtime: Runtime, flows: tuple[Any, Any]) -> None:
+    await flows[0].run()
+    ((group, flow),) = await runtime.session.database.read(
+        "SELECT flow_group_id, id FROM flow WHERE name = $1", (flows[0].name,)
+    )
+    for cron in ("0 5 * * *", "0 6 * * *"):
+        clocks = {"flow_group_id": group, "cron_clocks": [{"cron": cron}]}
+        await use(runtime, "set_flow_group_schedule", clocks, answer="success")
+    await use(runtime, "set_flow_group_labels", {"flow_group_id": group, "labels": ["a"]}, answer="success")
+    await use(runtime, "delete_flow_group_schedule", {"flow_group_id": group}, answer="success")
+    await use(runtime, "set_schedule_active", {"flow_id": flow}, answer="success")
+    await use(runtime, "disable_flow_heartbeat", {"flow_id": flow}, answer="success")
+    await use(runtime, "disable_flow_heartbeat", {"flow_id": flow}, answer="success")
+    first, second = await befores(runtime, "set_flow_group_schedule")
+    assert first == {"schedule": None}
+    assert "0 5 * * *" in repr(second)
+    assert "0 6 * * *" in repr(await befores(runtime, "delete_flow_group_schedule"))
+    assert await befores(runtime, "set_flow_group_labels") == [{"labels": None}]
+    assert await befores(runtime, "set_schedule_active") == [{"is_schedule_active": False}]
+    enabled, disabled = await befores(runtime, "disable_flow_heartbeat")
+    assert enabled != disabled
+    hook = {"type": "WEBHOOK", "name": "tell", "states": ["Failed"], "config": {"url": f"https://{CANARY}.example/"}}
+    made = (await use(runtime, "create_cloud_hook", hook))["data"]["create_cloud_hook"]["id"]
+    await use(runtime, "set_cloud_hook_inactive", {"cloud_hook_id": made}, answer="success")
+    await use(runtime, "delete_cloud_hook", {"cloud_hook_id": made}, answer="success")
+    assert await befores(runtime, "set_cloud_hook_inactive") == [{"active": True}]
+    assert await befores(runtime, "delete_cloud_hook") == [{"name": "tell", "type": "WEBHOOK", "states": ["FAILED"]}]
+
+
+def test_every_change_that_is_told_of_names_what_there_is() -> None:
+    for name, changed in earlier_values._CHANGED.items():
+        assert name in USERS
+        columns = {*TABLES[changed.table].columns, *TABLES[changed.table].computed}
+        assert {earlier_values._CALLED.get(column, column) for column in changed.columns} <= columns
 
 
 @pytest.mark.asyncio

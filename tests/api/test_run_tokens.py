@@ -105,6 +105,25 @@ async def test_it_is_good_for_its_run(runtime: Runtime, http: httpx.AsyncClient,
     )
 
 
+async def test_who_reads_a_secret_is_in_the_audit_log(runtime: Runtime, http: httpx.AsyncClient, agent: Agent) -> None:
+    await runtime.session.client.secrets.set("word", "of-mouth")
+    run = await started(runtime, http, agent)
+    assert await run.code.asks(SECRET, "word") == "of-mouth"
+    assert await agent.asks(SECRET, "word") == "of-mouth"
+    assert await run.code.asks(SECRET, "nothing") == "NOT_FOUND"
+    await agent.asks(FLOW_RUN, run.run_id)
+    rows = await runtime.session.database.read(
+        "SELECT actor, role, targets, details, outcome FROM audit_log WHERE action = 'read_secret' ORDER BY seq"
+    )
+    assert [(*row[:2], msgspec.json.decode(row[2]), msgspec.json.decode(row[3]), row[4]) for row in rows] == [
+        (f"run {run.run_id}", "run", {"name": "word"}, {}, "done"),
+        ("ours", "agent", {"name": "word"}, {}, "done"),
+        (f"run {run.run_id}", "run", {"name": "nothing"}, {}, "failed: NOT_FOUND"),
+    ]
+    assert "of-mouth" not in repr(await runtime.session.database.read("SELECT * FROM audit_log"))
+    assert await runtime.session.database.read("SELECT count(*) FROM audit_log WHERE action = 'executor_call'") == [(0,)]
+
+
 async def test_it_is_good_for_nothing_else(runtime: Runtime, http: httpx.AsyncClient, agent: Agent) -> None:
     run = await started(runtime, http, agent)
     code = run.code

@@ -131,11 +131,30 @@ def test_one_of_several_tasks(run: Run, server: Server) -> None:
     assert "say which with --task (ask[0], ask[1])" in run("resume", run_id, *yes, code=65)
     assert "has no paused task 'wait': there are ask[0], ask[1]" in run("resume", run_id, "--task", "wait", *yes, code=66)
     first = _paused(server, run_id)[0]
-    assert "which only its own code pauses: pause its flow run" in run("pause", first, code=65)
+    assert f"task run {first} is paused already" in run("pause", first, code=65)
     assert "ask[0] goes on" in run("resume", first, *yes)
     assert f"Task run {first} is not paused" in run("resume", first, *yes, code=65)
     assert "ask[1] goes on" in run("resume", run_id, "--task", "ask-1[1]", *yes)
     wait_until(lambda: server.state(run_id) == "Success")
+
+
+def test_a_task_that_has_not_begun(run: Run, server: Server, tmp_path: Path) -> None:
+    run_id = server.start("waits", file=str(tmp_path / "go"))
+    wait_until(lambda: server.state(run_id) == "Running")
+    assert run("pause", run_id, "--task", "after", "--reason", "look").endswith(", after: Paused\n")
+    (after,) = _paused(server, run_id)
+    assert "is paused already" in run("pause", after, code=65)
+    assert "has no task 'nope'" in run("pause", run_id, "--task", "nope", code=66)
+    assert "has begun, it is Running: only its own code pauses it" in run("pause", run_id, "--task", "wait-1", code=65)
+    assert "are for whole runs" in run("pause", run_id, "--task", "after", "--expires", "1h", code=65)
+    (tmp_path / "go").touch()
+    query = "query ($id: uuid!) { task_run(where: {flow_run_id: {_eq: $id}}, order_by: {state: asc}) { state } }"
+    ended = [{"state": "Paused"}, {"state": "Success"}, {"state": "Success"}]  # with the parameter
+    wait_until(lambda: server.graphql(query, id=run_id)["task_run"] == ended)
+    assert server.state(run_id) == "Running"
+    assert "after goes on" in run("resume", run_id, "--task", "after")
+    wait_until(lambda: server.state(run_id) == "Success")
+    assert "has ended as Success" in run("pause", after, code=65)
 
 
 @pytest.mark.parametrize(

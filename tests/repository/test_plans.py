@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from prefectlite.api.caller import Caller
 from prefectlite.api.execution import Execution
 from prefectlite.api.news import Wanted
 from prefectlite.api.requests import Request
-from prefectlite.repository import found_lines, logs, retention, runs, transfer, transitions
+from prefectlite.repository import logs, retention, runs, transfer, transitions
 from prefectlite.repository.database import Database, Row, Transaction
 from prefectlite.repository.dialect import SQLITE, Dialect
 from prefectlite.repository.retention import OldRun, Terms
@@ -262,8 +262,6 @@ async def test_what_services_executors_and_commands_ask(explained: ExplainedData
     await runs.run_with_key(database, uid(10), "key")
     await runs.task_run_place(database, TASK_RUN)
     await garbage._named(database, [b"name"])
-    await _each(found_lines.all_lines(database, FINISHED_RUN, "line"))
-    await found_lines.newest_lines(database, 5, None, "line 3")
     await transfer.export_run(database, FINISHED_RUN, tmp_path / "run")
     await database.write(logs.index_some)
 
@@ -299,7 +297,3 @@ async def test_a_scan_is_noticed(explained: ExplainedDatabase) -> None:
         column = "data" if table == "result" else "id"
         await explained.read(f"SELECT a.* FROM {table} AS a WHERE coalesce(a.{column}, NULL) IS NULL")
         assert len(explained.scans()) == 1, table
-
-
-async def _each(lines: Any) -> Iterable[Any]:
-    return [line async for line in lines]

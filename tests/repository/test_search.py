@@ -19,7 +19,6 @@ from prefectlite.errors import BadRequest
 from prefectlite.ids import new_id
 from prefectlite.records import LogRow
 from prefectlite.repository.database import Database, Transaction
-from prefectlite.repository.found_lines import FoundLine, all_lines, newest_lines
 from prefectlite.repository.logs import MOST_LINES, append_lines, fill_index, index_some
 from prefectlite.repository.retention import OldRun, delete_some, delete_some_lines
 from prefectlite.repository.selection import Column, Order, Selection
@@ -244,22 +243,6 @@ def test_what_is_too_much(stored: Stored) -> None:
     with pytest.raises(BadRequest, match=r"a search has at most 100 words"):
         stored.found("x " * 101, None)
     assert stored.found("x " * 100, None) == stored.found("\ud800 \x00", None) == stored.found("👋", None) == []
-
-
-def test_reading_lines(stored: Stored) -> None:
-    stored.write(RUNS[2], ["one", "two", "one more"])
-
-    async def read(search: str | None) -> list[FoundLine]:
-        return [line async for line in all_lines(stored.database, RUNS[2], search)]
-
-    assert [line.message for line in stored.run(read(None))] == ["one", "two", "one more"]
-    assert [line.message for line in stored.run(read("ONE"))] == ["one", "one more"]
-    newest = stored.run(newest_lines(stored.database, 2, None, None))
-    assert [(line.message, line.flow_run_name, line.task_name) for line in newest] == [
-        ("two", "run-3", None),
-        ("one more", "run-3", None),
-    ]
-    assert [line.message for line in stored.run(newest_lines(stored.database, 1, RUNS[2], "one"))] == ["one more"]
 
 
 def test_a_run_that_was_imported(stored: Stored, tmp_path: Path) -> None:

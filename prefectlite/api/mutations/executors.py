@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from prefectlite.api.audit import never
+from prefectlite.api.audit import audited, never
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
 from prefectlite.api.scalars import JSON
@@ -32,6 +32,14 @@ _WRITES = (SET_KEY.name, DELETE_KEY.name)
 
 
 async def executor_call(context: Context, given: Payload) -> Payload:
+    if given["call"] != SECRET.name:
+        return await _answered(context, given)
+    # What changes nothing is audited all the same where it is who reads secrets.
+    asked = {"name": given.get("question")}
+    return await audited(context, "read_secret", asked, lambda: _answered(context, given), ids=False)
+
+
+async def _answered(context: Context, given: Payload) -> Payload:
     answers = context.session.answers
     call = RUN_TOKEN if given["call"] == RUN_TOKEN.name else answers.call_named(given["call"])
     if context.caller.own_version not in (None, __version__) and call.name != LEAVE.name:
