@@ -124,6 +124,7 @@ class Wire:
 
     dialect = SQLITE
     place = PlainDatabase.place
+    broken = PlainDatabase.broken
 
     def __init__(self, loop: SimulatedLoop, connection: sqlite3.Connection, faults: Faults) -> None:
         self._loop, self._faults = loop, faults
