@@ -65,11 +65,11 @@ def _shown(line: FoundLine, with_run: bool) -> str:
     place = task if line.map_index < 0 else f"{task}[{line.map_index}]"
     parts = [line.flow_run_name] if with_run else []
     at = from_micros(line.timestamp).astimezone()
-    return "  ".join([f"{at:%Y-%m-%d %H:%M:%S}", *parts, place, line.level, _on_one_line(line.message)])
+    return "  ".join(map(_on_one_line, [f"{at:%Y-%m-%d %H:%M:%S}", *parts, place, line.level, line.message]))
 
 
 def _on_one_line(message: str) -> str:
-    """`message` with line breaks and other characters that steer a terminal written as Python writes them."""
+    """`message`, or a name, with line breaks and other characters that steer a terminal written as Python writes them."""
     if message.isprintable():
         return message
     return "".join(letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in message)
