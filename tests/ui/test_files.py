@@ -17,7 +17,8 @@ from prefectlite.ui import files
 
 CANARY = "canary-value"
 UPS = (
-    "../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..\\", "..%5c", "%252e%252e%252f", "..%c0%af", "....//", "..;/", ".%00./", "./../",
+    "../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..\\", "..%5c", "%252e%252e%252f", "..%c0%af", "....//", "..;/", ".%00./",
+    "./../",
 )  # fmt: skip
 TARGETS = ("secret.txt", "secret.txt%00.js", "private/secret.txt", "secret.txt.", "secret.txt%20", "SECRET.TXT")
 STARTS = ("/", "//", "/assets/", "/assets/../", "/runs/", "/%2f")
