@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from websockets.asyncio.client import connect
 
 from prefectlite.cli import connections
-from prefectlite.cli.connections import Connection
+from prefectlite.cli.connections import Connection, Socket
 from tests.api.conftest import _QuietServer
 
 pytestmark = pytest.mark.asyncio
@@ -40,7 +40,7 @@ async def served(application: Any = length) -> AsyncIterator[int]:
         log_level="error",
         lifespan="off",
         http=Connection,
-        ws="websockets-sansio",
+        ws=Socket,
         timeout_graceful_shutdown=1,
     )
     server = _QuietServer(config)
@@ -133,6 +133,27 @@ async def test_a_websocket_on_which_nothing_is_said_stays() -> None:
         await asyncio.sleep(1)  # longer than any deadline
         await socket.send("still there")
         assert await asyncio.wait_for(socket.recv(), 5) == "still there"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: 100\r\n", b"X: \x01\r\n", b"Transfer-Encoding: chunked\r\n", b"X: a\r\n" * 200, b"X: \x1b[31m\r\n"],
+)
+async def test_a_handshake_that_cannot_be_read_is_answered(head: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade = (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    async with served(at_once) as port:
+        found = await answer(port, upgrade + head + b"\r\n")
+        assert found.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert found.endswith(b"<closed>")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(upgrade + head + b"\r\n")  # and nobody looks at the answer
+        await asyncio.sleep(0.1)
+    writer.close()
+    assert reader is not None
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 async def at_once(scope: Any, receive: Any, send: Any) -> None:
