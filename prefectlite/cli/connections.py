@@ -134,6 +134,13 @@ class Socket(WebSocketsSansIOProtocol):
             self.transport.write(_NO_HANDSHAKE)
             self.transport.close()
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = (
+                True  # a refusal is an answer: without this, each would be an error in the server's log
+            )
+
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope") and not self.config.ws_per_message_deflate:
