@@ -35,6 +35,13 @@ def printable(words: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in words)
 
 
+def printable_lines(words: str, indent: str = "") -> str:
+    """As `printable`, but with the line breaks that `words` has; what follows one begins with `indent`."""
+    if words.isprintable():
+        return words
+    return f"\n{indent}".join(printable(line.expandtabs()) for line in words.splitlines())
+
+
 def shortened(words: str, most: int) -> str:
     """Beginning and end of `words` where they are longer than `most` characters, and how many were left out."""
     if len(words) <= most:

@@ -80,3 +80,5 @@ def test_long_words_keep_head_and_tail() -> None:
 def test_printable() -> None:
     assert shown.printable("a b") == "a b"
     assert shown.printable("a\n\x1b[1m\u202eé") == "a\\n\\x1b[1m\\u202eé"
+    assert shown.printable_lines("a\n\tb\r\x1b\u2028c", "  ") == "a\n          b\n  \\x1b\n  c"
+    assert shown.printable_lines("a b", "  ") == "a b"

@@ -2,8 +2,8 @@
 
 Never a secret's value. Who reads one through the API is in it, too.
 
-Mutations by which agents and runs tell what they do (states of task runs, lines of logs, heartbeats) are not in it: the
-histories of the runs are that record. States of flow runs are, unless an agent or a program of Prefect's sets them.
+Mutations by which agents and runs tell what they do (states, artifacts, lines of logs, heartbeats) are not in it: the
+histories of the runs are that record. Where people set states and artifacts, they are.
 """
 
 from __future__ import annotations
@@ -44,9 +44,15 @@ def never(_caller: Caller) -> bool:
     return False
 
 
+def by_people(caller: Caller) -> bool:
+    """Of a mutation by which runs tell what they do, where it is known that a person uses it."""
+    return caller.is_known and caller.role not in (Role.AGENT, Role.RUN)
+
+
 def by_hand(caller: Caller) -> bool:
     """Of a mutation by which runs tell what they do, and people say how it went."""
-    return caller.role is not Role.AGENT and caller.core_version is None
+    # Anybody may say of a program that it is Prefect's: that counts only where nobody shows who he is.
+    return by_people(caller) if caller.is_known else caller.core_version is None
 
 
 async def audited(

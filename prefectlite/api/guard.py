@@ -19,6 +19,8 @@ from prefectlite.errors import SettingsError
 FOREIGN_ORIGIN = "prefectlite.foreign_origin"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 ANY_HOST = "*"
+#: Bytes of all headers of a request together.
+MOST_OF_HEADERS = 16 * 1024
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?", re.ASCII)
 _HEADER = re.compile(r"[a-z0-9-]{1,60}", re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -34,7 +36,9 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: refuses foreign hosts (421) and foreign origins (403), and adds the headers browsers obey.
+    """ASGI middleware: refuses foreign hosts (421), foreign origins (403) and endless headers (431).
+
+    It adds the headers that browsers obey.
 
     Pages of `allowed_origins` may read the answers, too; with credentials that they send themselves, never with cookies.
     """
@@ -66,6 +70,8 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})  # before accept: HTTP 403
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_OF_HEADERS:
+            return 431, "The headers of a request have at most 16 KB"
         hosts = _values(scope, b"host")
         host = _AUTHORITY.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if host is None or (host[1] not in self._hosts and ANY_HOST not in self._hosts):

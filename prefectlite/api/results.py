@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from prefectlite.session import Session
 
 _BYTES = "application/octet-stream"
+#: What users made is nothing that a browser shows, or runs.
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-disposition": "attachment",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
 _STATUSES: dict[type[PrefectliteError], int] = {Forbidden: 403, NotFound: 404, BadRequest: 400}
 
 
@@ -52,7 +58,7 @@ class ResultsEndpoint:
     async def _get(self, http: Request) -> Response:
         result = ResultRecord(http.query_params.get("encoding", "") + ELSEWHERE, _name(http))
         outgoing = await self._session.kept_results.give(await self._offer(http, 0), result)
-        headers = {"content-length": str(outgoing.size), "cache-control": "no-store"}
+        headers = {"content-length": str(outgoing.size), **_HEADERS}
         return StreamingResponse(outgoing.pieces(), media_type=_BYTES, headers=headers)
 
     async def _offer(self, http: Request, size: int) -> ResultOffer:

@@ -46,7 +46,7 @@ NULLABLE: dict[str, frozenset[str]] = {
     "message": frozenset(),
     "automation": frozenset({"flow_group_id", "seconds", "cloud_hook_id", "target_flow_group_id"}),
     "automation_firing": frozenset({"flow_run_id", "seq", "message"}),
-    "api_token": frozenset({"labels", "projects", "expires_at", "last_used", "revoked_at"}),
+    "api_token": frozenset({"labels", "projects", "secrets", "expires_at", "last_used", "revoked_at"}),
     "audit_log": frozenset({"address"}),
     "utility_traversal": frozenset({"task_id", "depth"}),
 }

@@ -17,6 +17,7 @@ from prefectlite.api.caller import IDENTITY, caller_of
 from prefectlite.api.gate import GATE, Gate, Refused
 from prefectlite.api.gateway import Gateway
 from prefectlite.api.requests import Answer, Request, failure, request_of
+from prefectlite.api.seats import Seat, Seats
 from prefectlite.api.turns import Turns
 from prefectlite.client.tokens import Identity
 from prefectlite.errors import BadRequest
@@ -24,9 +25,6 @@ from prefectlite.errors import BadRequest
 PROTOCOL = "graphql-transport-ws"
 INIT_TIMEOUT = 5.0
 MAX_OPERATIONS = 20
-MAX_CONNECTIONS = 256
-#: Those who execute runs find room when all that is taken.
-MORE_OF_AGENTS = 128
 MAX_MESSAGE = 1_000_000
 MAX_ID = 200
 #: Where a server puts, into the scope, that it can write several messages at once.
@@ -60,14 +58,14 @@ class WebSocketEndpoint:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._turns = Turns()
-        self._open = 0
+        self._seats = Seats()
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection, from its handshake to its end; its operations end with it."""
-        if self._open >= MAX_CONNECTIONS + (MORE_OF_AGENTS if _goes_first(websocket) else 0):
+        seat = self._seats.seat(websocket)
+        if seat is None:
             await websocket.close(1013, "Too many connections")
             return
-        self._open += 1
         try:
             if PROTOCOL not in websocket.scope.get("subprotocols", ()):
                 await websocket.accept()
@@ -75,20 +73,20 @@ class WebSocketEndpoint:
                 return
             await websocket.accept(PROTOCOL)
             async with anyio.create_task_group() as group:
-                await _Connection(websocket, self._gateway, self._turns, group).run()
+                await _Connection(websocket, self._gateway, self._turns, group, seat).run()
                 group.cancel_scope.cancel()
         except WebSocketDisconnect:
             pass
         finally:
-            self._open -= 1
+            seat.leave()
 
 
 class _Connection:
-    def __init__(self, websocket: WebSocket, gateway: Gateway, turns: Turns, group: TaskGroup) -> None:
+    def __init__(self, websocket: WebSocket, gateway: Gateway, turns: Turns, group: TaskGroup, seat: Seat) -> None:
         self._websocket = websocket
         self._outlet: Outlet | None = websocket.scope.get(OUTLET)
         self._gateway, self._turns = gateway, turns
-        self._group = group
+        self._group, self._seat = group, seat
         self._operations: dict[str, anyio.CancelScope] = {}
         self._sending = anyio.Lock()  # also gives the loop a turn between two messages of a fast subscription
         self._initialised = False
@@ -159,6 +157,8 @@ class _Connection:
             raise _Violation(4403, refused.message) from None
         if self._identity is None:
             raise _Violation(4403, "Forbidden: a token is needed in the payload of connection_init")
+        if not self._seat.belongs_to(self._identity):
+            raise _Violation(1013, "Too many connections with this token")
         self._group.start_soon(self._leave_after, gate, self._identity)
 
     async def _leave_after(self, gate: Gate, identity: Identity) -> None:
@@ -249,12 +249,6 @@ class _Connection:
             self._over = True
             with suppress(WebSocketDisconnect, RuntimeError):  # the other side may have left at the same moment
                 await self._websocket.close(violation.code, violation.reason[:100])
-
-
-def _goes_first(websocket: WebSocket) -> bool:
-    """Whether this is one who executes runs, as far as is known before the first message."""
-    caller = caller_of(websocket)
-    return caller.goes_first and (caller.is_known or GATE not in websocket.scope)
 
 
 def token_in(payload: Any) -> bytes | None:

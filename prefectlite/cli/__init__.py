@@ -14,6 +14,7 @@ import click
 from prefectlite.cli.output import open_the_standard_descriptors
 from prefectlite.errors import PrefectliteError
 from prefectlite.lazily import lazily
+from prefectlite.shown import printable_lines
 from prefectlite.version import __version__
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = group.main(arguments, prog_name="prefectlite", standalone_mode=False)
     except PrefectliteError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable_lines(str(error))}", err=True)  # in which may be what a server has answered
         code = error.exit_code
     except click.ClickException as error:
         error.show()
@@ -124,6 +125,6 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"Error: {error}", err=True)
         code = _IO_ERROR
     except Exception:
-        click.echo(mistakes.report(), err=True)
+        click.echo(printable_lines(mistakes.report()), err=True)
         code = PrefectliteError.exit_code
     sys.exit(code if isinstance(code, int) else 0)

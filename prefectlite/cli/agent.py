@@ -23,6 +23,7 @@ from prefectlite.errors import SettingsError
 from prefectlite.lazily import lazily
 from prefectlite.services.remote_agent import RemoteAgent
 from prefectlite.settings import Settings, load_settings
+from prefectlite.shown import printable
 
 if TYPE_CHECKING:
     from prefectlite.cli import agent_config, agent_health
@@ -218,4 +219,4 @@ async def _work(made: Callable[[], RemoteAgent], address: str | None) -> None:
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)

@@ -24,6 +24,7 @@ BODY_SECONDS, BODY_BYTES = 5.0, 5 * 1024
 #: Of all connections no other machine has more than this.
 PER_ADDRESS = 256
 _LOOPBACK = ("127.0.0.1", "::1")
+_NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(H11Protocol):
@@ -124,6 +125,21 @@ class Connection(H11Protocol):
 
 class Socket(WebSocketsSansIOProtocol):
     """One WebSocket; news goes out in batches through it, as the outlet in its scope."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # A handshake that cannot be read: uvicorn would wait for more for ever, and stumble over it when it shuts down.
+        if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.close_sent:
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(_NO_HANDSHAKE)
+            self.transport.close()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = (
+                True  # a refusal is an answer: without this, each would be an error in the server's log
+            )
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)

@@ -19,11 +19,14 @@ from rich.text import Text
 from prefectlite.cli.run_view import Change, RunView, TaskView
 from prefectlite.clock import from_micros
 from prefectlite.records import LogRow
+from prefectlite.shown import printable, printable_lines
 from prefectlite.states import BY_NAME, Failed, State, Success
 
 _MARKS = {"Pending": "·", "Running": "▶", "Success": "✓", "Cached": "✓", "Mapped": "▤", "Skipped": "↷", "Retrying": "↻"}
 _LEVELS = {"DEBUG": "dim", "INFO": "", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"}
 _MOST_ROWS = 40
+#: Before what follows a line break in a message, so that no message looks like a line of ours.
+_INDENT = " " * len("00:00:00  ")
 
 
 class Display(Protocol):
@@ -90,7 +93,7 @@ class PlainDisplay:
         """Nothing: the lines say how far it came."""
 
     def _print(self, at: datetime, *parts: str | None) -> None:
-        text = "  ".join(part for part in parts if part)
+        text = "  ".join(printable_lines(part, _INDENT) for part in parts if part)
         self._console.print(f"{at:%H:%M:%S}  {text}", markup=False, soft_wrap=True)
 
 
@@ -137,12 +140,13 @@ class LiveDisplay:
     def line(self, view: RunView, row: LogRow) -> None:
         at = f"{from_micros(row.timestamp).astimezone():%H:%M:%S}"
         name = view.names.get(row.task_run_id or "", row.name.removeprefix("prefectlite."))
-        text = Text.assemble((at, "dim"), "  ", (f"{name}  ", "cyan"), (row.message, _LEVELS.get(row.level, "")))
+        message = (printable_lines(row.message, _INDENT), _LEVELS.get(row.level, ""))
+        text = Text.assemble((at, "dim"), "  ", (f"{printable(name)}  ", "cyan"), message)
         self._console.print(text)
 
     def end(self, view: RunView, state: State) -> None:
         style = "bold green" if isinstance(state, Success) else "bold red"
-        message = escape(state.message or "")
+        message = escape(printable_lines(state.message or "", _INDENT))
         self._console.print(f"[{style}]{state.name}[/]  {message}  [dim]{self._elapsed()}  {view.run_id}[/]")
 
     def last_words(self) -> None:
@@ -180,5 +184,5 @@ def _row(task: TaskView) -> tuple[RenderableType, ...]:
         failed = Text(f"{task.failed:,} failed", style="red") if task.failed else Text("")
         bar = ProgressBar(total=total, completed=task.finished, width=24)
         return mark, Text(task.name), bar, Text(f"{task.finished:,} of {total:,}"), failed
-    note = task.message or "" if bad or state in ("Retrying", "Skipped") else ""
+    note = printable(task.message or "") if bad or state in ("Retrying", "Skipped") else ""
     return mark, Text(task.name), Text(state, style=BY_NAME[state].color), Text(note, style="dim", overflow="ellipsis")

@@ -24,6 +24,7 @@ from prefectlite.live.events import LogLine, StateChange
 from prefectlite.records import FlowRow, FlowRunRow
 from prefectlite.session import Session
 from prefectlite.settings import Settings
+from prefectlite.shown import printable_lines
 from prefectlite.states import State
 
 #: News shown in one turn of the loop, which the run needs, too.
@@ -94,7 +95,7 @@ class _Aside(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if "in_run_log" not in record.__dict__:
-            click.echo(self.format(record), err=True)
+            click.echo(printable_lines(self.format(record)), err=True)
 
 
 @contextmanager

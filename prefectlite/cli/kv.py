@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 import msgspec
 
@@ -9,6 +11,7 @@ from prefectlite.cli.asking import asking, place
 from prefectlite.cli.tables import OUTPUT, show
 from prefectlite.client import questions
 from prefectlite.errors import BadRequest, KeyNotFound
+from prefectlite.shown import printable_lines
 
 _LIST = "query { key_value(order_by: {key: asc}) { key value updated } }"
 
@@ -31,12 +34,13 @@ def list_(database: str | None, api: str | None, output: str) -> None:
 @click.argument("key")
 @asking
 def get(key: str, database: str | None, api: str | None) -> None:
-    """Print the value of KEY: text as it is, anything else as JSON."""
+    """Print the value of KEY: text as it is, anything else as JSON. A terminal is not steered by what is in it."""
     found = place(database, api).ask(questions.KEY, key=key)["key_value"]
     if not found:
         raise KeyNotFound(f"No value found for key: {key}")
     value = found[0]["value"]
-    click.echo(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    click.echo(printable_lines(text) if sys.stdout.isatty() else text, color=True)  # else it would take colours away
 
 
 @command.command("set")

@@ -31,6 +31,7 @@ from prefectlite.run_configs import LocalRun, run_config_from
 from prefectlite.services.catalog import Catalog
 from prefectlite.services.remote_agent import LOOKS
 from prefectlite.session import Session
+from prefectlite.shown import printable_lines
 from prefectlite.states import State
 
 #: What this process is called among the server's agents, and a label that no run has: it takes none but its own.
@@ -148,7 +149,7 @@ async def _followed(answers: Answers, run_id: str, *, with_log: bool) -> None:
     try:
         await follow(answers, run_id, Console(highlight=False, emoji=False), with_log=with_log)
     except ApiError as error:
-        click.echo(f"The run goes on, but is not shown any more: {error}", err=True)
+        click.echo(f"The run goes on, but is not shown any more: {printable_lines(str(error))}", err=True)
 
 
 async def _give_signs_of_life(site: RemoteSite) -> None:

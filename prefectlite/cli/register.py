@@ -30,6 +30,7 @@ from prefectlite.registration import (
 )
 from prefectlite.session import open_session
 from prefectlite.settings import Settings, load_settings
+from prefectlite.shown import printable_lines
 from prefectlite.storage.source import AnySource
 
 _WIDTH = 60  # of the summary, as Prefect's users know it
@@ -143,7 +144,7 @@ def _pass(wanted: _Wanted, places: list[Place], expected: Collection[str]) -> bo
         try:
             found += [_Found(file, document["name"], document=document) for document in built_flows(file)]
         except PrefectliteError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable_lines(str(error))}", err=True)
             errored += 1
     chosen = [one for one in found if not wanted.names or one.name in wanted.names]
     if missing := not_found(expected, {one.name for one in chosen}):
@@ -156,7 +157,7 @@ def _pass(wanted: _Wanted, places: list[Place], expected: Collection[str]) -> bo
         try:
             asyncio.run(_register(wanted, chosen, counts))
         except PrefectliteError as error:  # the database or the server cannot be used
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable_lines(str(error))}", err=True)
             counts["errored"] += 1
     click.echo(summary(counts, "registered"))
     return not counts["errored"]
@@ -170,7 +171,7 @@ def load(places: list[Place]) -> tuple[list[tuple[Place, Graph]], int]:
         try:
             loaded += [(place, flow) for flow in place.flows()]
         except PrefectliteError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable_lines(str(error))}", err=True)
             errored += 1
     return without_imported(loaded), errored
 
@@ -213,7 +214,7 @@ async def _one(register: Register, found: _Found) -> str:
         done = await register(found)
     except PrefectliteError as error:
         click.echo(" Error")
-        click.echo(f"Error: {found.place}: flow {found.name!r}: {error}", err=True)
+        click.echo(f"Error: {found.place}: flow {found.name!r}: {printable_lines(str(error))}", err=True)
         return "errored"
     if not done.is_new:
         click.echo(" Skipped (metadata unchanged)")

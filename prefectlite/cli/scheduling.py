@@ -71,7 +71,7 @@ async def _scheduled(wanted: Wanted, place: Place) -> str | None:
         try:
             return await follow(answers, run["id"], console, with_log=wanted.with_log)
         except asyncio.CancelledError:
-            click.echo(f"The run goes on: `prefectlite cancel {run['name']}` stops it", err=True)
+            click.echo(f"The run goes on: `prefectlite cancel {printable(run['name'])}` stops it", err=True)
             raise
 
 

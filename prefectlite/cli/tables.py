@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -41,7 +42,8 @@ def show_data(value: Any, output: str) -> None:
     if output == "yaml":
         click.echo(yaml(msgspec.json.decode(msgspec.json.encode(value))), nl=False)
     else:
-        click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+        text = msgspec.json.format(msgspec.json.encode(value)).decode()
+        click.echo("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
 
 
 def age(moment: str | None) -> str:

@@ -13,7 +13,7 @@ from prefectlite.client import questions
 from prefectlite.errors import NotFound
 from prefectlite.roles import GIVEN
 
-_COLUMNS = "id name role labels projects created expires_at last_used revoked_at"
+_COLUMNS = "id name role labels projects secrets created expires_at last_used revoked_at"
 _LIST = f"query {{ api_token(order_by: {{created: asc}}) {{ {_COLUMNS} }} }}"
 _CREATE = "mutation ($input: create_api_token_input!) { create_api_token(input: $input) { id token } }"
 _REVOKE = "mutation ($id: UUID!) { revoke_api_token(input: {token_id: $id}) { success } }"
@@ -29,6 +29,8 @@ def command() -> None:
 @click.option("--role", type=click.Choice([str(role) for role in GIVEN]), required=True, help="What it is for.")
 @click.option("-l", "--label", "labels", multiple=True, help="Of an agent: it has some of these labels, and no others.")
 @click.option("-p", "--project", "projects", multiple=True, help="Of an agent: it takes runs of these projects only.")
+@click.option("-s", "--secret", "secrets", multiple=True, help="Of an agent: it reads these secrets only (db-* for many).")
+@click.option("--no-secrets", is_flag=True, help="Of an agent: it reads no secrets.")
 @click.option("--expires", metavar="30d", help="After which time it is of no use (m, h, d, w); never, if not given.")
 @asking
 def create(
@@ -36,17 +38,23 @@ def create(
     role: str,
     labels: tuple[str, ...],
     projects: tuple[str, ...],
+    secrets: tuple[str, ...],
+    no_secrets: bool,
     expires: str | None,
     database: str | None,
     api: str | None,
 ) -> None:
     """Make a token called NAME and print it, this once: what is kept of it does not tell it."""
+    if secrets and no_secrets:
+        raise click.UsageError("--secret or --no-secrets, not both")
     given: dict[str, Any] = {"name": name, "role": role}
     where = place(database, api)
     if labels:
         given["labels"] = list(labels)
     if projects:
         given["projects"] = [_project(where, project) for project in projects]
+    if secrets or no_secrets:
+        given["secrets"] = list(secrets)
     if expires is not None:
         given["expires_at"] = moment(expires, "--expires").isoformat()
     made = where.ask(_CREATE, input=given)["create_api_token"]

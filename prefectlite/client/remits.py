@@ -22,7 +22,7 @@ _OF_EXECUTOR = frozenset(call.name for call in (calls.SCHEDULED_RUNS, calls.LEAV
 _OF_RUN = frozenset(call.name for call in (calls.TASK_RUNS, calls.FLOW_RUN, calls.FLOW_RUN_STATE, calls.MAY_BEGIN))
 _KEYS = (calls.SET_KEY, calls.GET_KEY, calls.DELETE_KEY, calls.LIST_KEYS)
 #: Of whose proposals and lines those are left out that are not theirs; and what is nobody's in particular.
-_OF_ALL = frozenset(call.name for call in (calls.PROPOSE, calls.WRITE_LINES, calls.SLOT_NEWS, calls.SECRET, *_KEYS))
+_OF_ALL = frozenset(call.name for call in (calls.PROPOSE, calls.WRITE_LINES, calls.SLOT_NEWS, *_KEYS))
 #: What the code of a run may ask itself. What else its execution needs is asked by whoever executes it.
 OF_RUNS = frozenset(
     call.name for call in (calls.FLOW_RUN, calls.FLOW_RUN_STATE, calls.TASK_RUNS, calls.TASK_RUN_STATE, calls.SECRET)
@@ -107,6 +107,8 @@ class Remit:
             await self.check_runs([question.flow_run_id])
         elif name == calls.FLOW.name:
             await self._check_flow(question)
+        elif name == calls.SECRET.name:
+            self._check_secret(question)
         elif name not in _OF_ALL:
             raise Forbidden(f"Nothing says whether agents may call {name!r}")
 
@@ -145,6 +147,12 @@ class Remit:
     async def _check_flow(self, flow_id: str) -> None:
         if not await agent_runs.is_flow_within(self._database, await self.reach(), flow_id):
             raise Forbidden(f"Flow {flow_id} is in none of the projects that this token is for")
+
+    def _check_secret(self, secret: str) -> None:
+        if not self._bounds.may_read(secret):
+            raise Forbidden(
+                f"This token may not read the secret {secret!r}: it was made for others (`prefectlite token list`)"
+            )
 
     async def _agents(self) -> dict[str, list[str]]:
         return await agent_runs.agents_of(self._database, self._token_id)

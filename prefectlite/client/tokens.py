@@ -43,11 +43,21 @@ class NewToken(msgspec.Struct, frozen=True):
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What confines a token, besides its role: labels and projects (of an agent's), or the one run that it is for."""
+    """What confines a token, besides its role: labels and projects (of an agent's), or the one run that it is for.
+
+    And which secrets whoever shows it may read: all, if `secrets` does not say.
+    """
 
     labels: list[str] | None = None
     projects: list[str] | None = None
     flow_run_id: str | None = None
+    secrets: list[str] | None = None
+
+    def may_read(self, name: str) -> bool:
+        """Whether the secret of this name is one of `secrets`, or begins as one that ends with `*`."""
+        if self.secrets is None:
+            return True
+        return any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in self.secrets)
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -90,24 +100,30 @@ class Tokens:
         *,
         labels: Collection[str] = (),
         projects: Collection[str] = (),
+        secrets: Collection[str] | None = None,
     ) -> NewToken:
         """A new token, `text` if it is given.
 
         An agent's may be bound: its agents have some of the `labels`, and no others, and take runs of these projects (ids)
-        only. Raises BadRequest for a name that is in use, no such role or project, a time gone by.
+        only; they, and the code of these runs, read those `secrets` only (`word*` is how a name begins), without it all.
+        Raises BadRequest for a name that is in use, no such role or project, a time gone by.
         """
         checked_name(name, "name")
         if role not in GIVEN:
             raise BadRequest(f"role: {role!r} is none of {', '.join(GIVEN)}")
         if (labels or projects) and role != Role.AGENT:
             raise BadRequest("labels, projects: they say which runs agents may take, and are for tokens of the role agent")
-        bounds = [sorted(set(one)) or None for one in (labels, projects)]
+        if secrets is not None and role != Role.AGENT:
+            raise BadRequest("secrets: they are those that agents may read, and are for tokens of the role agent")
+        labels, projects = sorted(set(labels)), sorted(set(projects))
+        readable = None if secrets is None else sorted({checked_name(one, "secrets") for one in secrets})
         now = self._clock.micros()
         until = None if expires_at is None else to_micros(expires_at)
         if until is not None and until <= now:
             raise BadRequest("expires_at: this time has gone by")
         text = text or new_text()
-        row = tokens.NewTokenRow(name, str(role), _hash(text.encode()).hex(), until, *bounds)
+        digest = _hash(text.encode()).hex()
+        row = tokens.NewTokenRow(name, str(role), digest, until, labels or None, projects or None, readable)
 
         async def work(tx: Transaction) -> str:
             return await tokens.add(tx, row, now)
@@ -230,7 +246,8 @@ class Tokens:
         if row is None:
             self._known.pop(digest, None)
             return None if is_login else await self._of_run(digest, now)
-        found = Identity(row.name, Role(row.role), row.id, digest, is_login, Bounds(row.labels, row.projects))
+        bounds = Bounds(row.labels, row.projects, secrets=row.secrets)
+        found = Identity(row.name, Role(row.role), row.id, digest, is_login, bounds)
         if revocation is self._revocation:  # else something was revoked while the database answered
             self._remember(found, row.expires_at, checked)
         await self._note_use(row, now)
@@ -243,7 +260,7 @@ class Tokens:
             return None
         if not row.is_current:
             raise Forbidden(f"This token was for the execution of flow run {row.flow_run_id}, which is over")
-        bounds = Bounds(flow_run_id=row.flow_run_id)
+        bounds = Bounds(flow_run_id=row.flow_run_id, secrets=row.secrets)
         found = Identity(f"run {row.flow_run_id}", Role.RUN, row.token_id or "", digest, bounds=bounds)
         self._remember(found, row.expires_at, -math.inf)  # that others guess from its address does not keep it out
         return found

@@ -11,7 +11,7 @@ ACCESS_TABLES = [
         {
             "id": Kind.ID,
             **dict.fromkeys(("name", "role"), Kind.TEXT),
-            **dict.fromkeys(("labels", "projects"), Kind.JSON),
+            **dict.fromkeys(("labels", "projects", "secrets"), Kind.JSON),
             **dict.fromkeys(("expires_at", "last_used", "revoked_at", "created", "updated"), Kind.TIME),
         },
         {},

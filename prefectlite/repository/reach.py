@@ -60,6 +60,12 @@ class Reach(msgspec.Struct, frozen=True):
             return None
         return dialect.among(f"{flow}.project_id", bind(dialect.listed(self.projects)))
 
+    def project(self, dialect: Dialect, project: str, bind: Bind) -> str | None:
+        """Whether the row `project` of project is within reach; None where all are."""
+        if self.flow_run_id is not None:
+            return f"{project}.id = (SELECT w.project_id FROM flow AS w WHERE {self.flow(dialect, 'w', bind)})"
+        return None if self.projects is None else dialect.among(f"{project}.id", bind(dialect.listed(self.projects)))
+
     def row(self, dialect: Dialect, table: str, alias: str, bind: Bind) -> str | None:
         """Whether the row `alias` of `table` is within reach; None where all are."""
         if table == "flow_run":
@@ -72,6 +78,8 @@ class Reach(msgspec.Struct, frozen=True):
             return f"EXISTS ({run} AND {self.flow_run(dialect, 'o', bind)})"
         if table == "flow":
             return self.flow(dialect, alias, bind)
+        if table == "project":
+            return self.project(dialect, alias, bind)
         within = self.flow(dialect, "w", bind) if table in (*OF_FLOW, "flow_group") else None
         if within is None:
             return None

@@ -10,10 +10,10 @@ from prefectlite.records import RunLease
 from prefectlite.repository.database import Database, Row, Transaction
 
 _USABLE = "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $1)"
-_FOUND = "SELECT t.id, t.name, t.role, t.expires_at, t.last_used, t.labels, t.projects FROM"
+_FOUND = "SELECT t.id, t.name, t.role, t.expires_at, t.last_used, t.labels, t.projects, t.secrets FROM"
 _RUN = """
 SELECT k.flow_run_id, k.token_id, k.expires_at,
-    CASE WHEN r.owner = k.owner AND r.lease_epoch = k.lease_epoch THEN 1 ELSE 0 END
+    CASE WHEN r.owner = k.owner AND r.lease_epoch = k.lease_epoch THEN 1 ELSE 0 END, t.secrets
 FROM run_token k JOIN flow_run r ON r.id = k.flow_run_id LEFT JOIN api_token t ON t.id = k.token_id
 WHERE k.token_hash = $2 AND k.expires_at > $1 AND (k.token_id IS NULL OR (t.id IS NOT NULL AND t.revoked_at IS NULL
     AND (t.expires_at IS NULL OR t.expires_at > $1)))
@@ -30,19 +30,27 @@ class TokenRow(msgspec.Struct, frozen=True):
     last_used: int | None
     labels: list[str] | None = None
     projects: list[str] | None = None
+    secrets: list[str] | None = None
 
 
 class RunTokenRow(msgspec.Struct, frozen=True):
-    """What the code of a run may show, and whether its executor still has the lease that it was made for."""
+    """What the code of a run may show, and whether its executor still has the lease that it was made for.
+
+    `secrets` are those of its executor's token.
+    """
 
     flow_run_id: str
     token_id: str | None
     expires_at: int
     is_current: bool
+    secrets: list[str] | None = None
 
 
 class NewTokenRow(msgspec.Struct, frozen=True):
-    """A token that is to be kept; `labels` and `projects` say, if they are there, which runs its agents may take."""
+    """A token that is to be kept; `labels` and `projects` say, if they are there, which runs its agents may take.
+
+    `secrets` says so which secrets they may read.
+    """
 
     name: str
     role: str
@@ -50,6 +58,7 @@ class NewTokenRow(msgspec.Struct, frozen=True):
     expires_at: int | None = None
     labels: list[str] | None = None
     projects: list[str] | None = None
+    secrets: list[str] | None = None
 
 
 async def add(tx: Transaction, token: NewTokenRow, now: int) -> str:
@@ -58,10 +67,12 @@ async def add(tx: Transaction, token: NewTokenRow, now: int) -> str:
         if not await tx.fetch("SELECT 1 FROM project WHERE id = $1", (project_id,)):
             raise BadRequest(f"projects: there is no project {project_id}")
     sql = (
-        "INSERT INTO api_token (id, name, role, token_hash, expires_at, labels, projects, created, updated)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING id"
+        "INSERT INTO api_token (id, name, role, token_hash, expires_at, labels, projects, secrets, created, updated)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)"
+        " ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING id"
     )
-    bounds = [None if one is None else msgspec.json.encode(one).decode() for one in (token.labels, token.projects)]
+    said = (token.labels, token.projects, token.secrets)
+    bounds = [None if one is None else msgspec.json.encode(one).decode() for one in said]
     given = (new_id(), token.name, token.role, token.token_hash, token.expires_at, *bounds, now)
     name, rows = token.name, await tx.fetch(sql, given)
     if not rows:
@@ -88,8 +99,8 @@ async def run_by_hash(database: Database, token_hash: str, now: int) -> RunToken
     rows = await database.read(_RUN, (now, token_hash))
     if not rows:
         return None
-    flow_run_id, token_id, expires_at, is_current = rows[0]
-    return RunTokenRow(flow_run_id, token_id, expires_at, bool(is_current))
+    flow_run_id, token_id, expires_at, is_current, names = rows[0]
+    return RunTokenRow(flow_run_id, token_id, expires_at, bool(is_current), _list(names))
 
 
 async def add_for_run(tx: Transaction, token_hash: str, lease: RunLease, token_id: str | None, until: int, now: int) -> None:
@@ -140,9 +151,12 @@ async def an_admin(database: Database, now: int) -> TokenRow | None:
 
 
 def _row(values: Row) -> TokenRow:
-    *rest, labels, projects = values
-    bounds = [None if text is None else msgspec.json.decode(text) for text in (labels, projects)]
-    return TokenRow(*rest, *bounds)
+    *rest, labels, projects, names = values
+    return TokenRow(*rest, *map(_list, (labels, projects, names)))
+
+
+def _list(text: str | None) -> list[str] | None:
+    return None if text is None else msgspec.json.decode(text, type=list[str])
 
 
 async def is_known(database: Database, token_hash: str) -> bool:

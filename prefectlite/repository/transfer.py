@@ -32,6 +32,7 @@ FORMAT, VERSION = "prefectlite run", 1
 _HEADER = "run.json"
 _OF_FLOW = "(SELECT flow_id FROM flow_run WHERE id = $1)"
 _OF_TASK_RUNS = "(SELECT id FROM task_run WHERE flow_run_id = $1)"
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 #: Table -> which rows of it belong to the run $1, and the column they are read along. Each after those it refers to.
 _TABLES = {
     "project": (f"id IN (SELECT project_id FROM flow WHERE id = {_OF_FLOW})", "id"),
@@ -71,7 +72,7 @@ async def export_run(database: Database, run_id: str, target: Path) -> RunFileHe
     before = await _version(database, run_id)
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     try:
-        with unfinished.open("xb") as file:
+        with os.fdopen(os.open(unfinished, _NEW_FILE, 0o600), "wb") as file:  # for its user only, as the database
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 rows = {table: await _write_table(database, run_id, table, archive) for table in _TABLES}
                 header = RunFileHeader(FORMAT, VERSION, __version__, migrations()[-1].number, run_id, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -198,4 +199,27 @@ async def test_foreign_hosts_and_origins_have_no_effect(http: httpx.AsyncClient,
     body = {"query": 'mutation { create_project(input: {name: "evil"}) { id } }'}
     assert (await http.post("/graphql", json=body, headers={"host": "evil.example"})).status_code == 421
     assert (await http.post("/graphql", json=body, headers={"origin": "http://evil.example"})).status_code == 403
+    assert await runtime.session.database.read("SELECT count(*) FROM project WHERE name = 'evil'") == [(0,)]
+
+
+KINDS = (
+    "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a", "application/graphql",
+    "application/csp-report", "application/json-patch+json", "", "application/json",
+)  # fmt: skip
+ORIGINS = (None, "null", "http://evil.example", "http://localhost:1", "https://localhost.evil.example", "file://")
+SITES = (None, "cross-site", "same-site")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+async def test_no_page_of_another_site_changes_anything(http: httpx.AsyncClient, runtime: Runtime, method: str) -> None:
+    query = 'mutation { create_project(input: {name: "evil"}) { id } }'
+    body = {"params": {"query": query}} if method in ("GET", "HEAD") else {"json": {"query": query}}
+    for kind, origin, site in itertools.product(KINDS, ORIGINS, SITES):
+        if kind == "application/json" and origin is None and site is None:
+            continue  # no page can send this: browsers ask beforehand, and name the origin
+        headers = {"content-type": kind, "cookie": "prefectlite-session=a", "origin": origin, "sec-fetch-site": site}
+        sent = {name: value for name, value in headers.items() if value is not None}
+        response = await http.request(method, "/graphql", **body, headers=sent)  # type: ignore[arg-type]
+        assert response.status_code in (400, 403, 405, 415), (kind, origin, site)
     assert await runtime.session.database.read("SELECT count(*) FROM project WHERE name = 'evil'") == [(0,)]

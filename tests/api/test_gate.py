@@ -13,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from websockets.exceptions import InvalidStatus
 
 from prefectlite import Runtime
+from prefectlite.api import seats
 from prefectlite.api.app import create_app
 from prefectlite.api.gate import FAILURES, WITHIN
 from prefectlite.errors import SettingsError, StoreUnavailable
@@ -310,6 +311,42 @@ async def test_websockets_without_a_token(port: int, payload: Any) -> None:
     async with dial(port) as socket:
         await send(socket, id="1", type="subscribe", payload=HELLO)
         assert await close_code(socket) == 4401
+
+
+async def test_who_shows_no_token_keeps_nobody_out(port: int, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "MAX_STRANGERS", 1)
+    async with dial(port) as stranger:
+        with pytest.raises(InvalidStatus):
+            async with dial(port):
+                pass
+        async with dial(port, additional_headers=bearer(token)) as known:
+            await initialise(known)
+        await send(stranger, type="connection_init", payload={"token": token})
+        assert await receive(stranger) == {"type": "connection_ack"}
+        async with dial(port) as another:  # the first is none any more
+            await send(another, type="connection_init", payload={"token": token})
+            assert await receive(another) == {"type": "connection_ack"}
+    async with dial(port):
+        pass
+
+
+async def test_one_token_has_not_all_websockets(
+    port: int, token: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "MAX_OF_TOKEN", 1)
+    other = (await runtime.session.client.tokens.create("other", Role.VIEWER)).text
+    async with dial(port, additional_headers=bearer(token)) as first:
+        await initialise(first)
+        with pytest.raises(InvalidStatus):
+            async with dial(port, additional_headers=bearer(token)):
+                pass
+        async with dial(port) as second:
+            await send(second, type="connection_init", payload={"token": token})
+            assert await close_code(second) == 1013
+        async with dial(port, additional_headers=bearer(other)) as another:
+            await initialise(another)
+        async with dial(port, additional_headers={**bearer(token), "x-prefectlite-executor": "1"}) as agent:
+            await initialise(agent)  # agents share tokens
 
 
 async def test_websockets_of_a_browser(port: int, token: str) -> None:

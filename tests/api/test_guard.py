@@ -29,6 +29,21 @@ async def status(app: Starlette, method: str = "GET", **headers: str) -> int:
         return (await client.request(method, "/", headers=named)).status_code
 
 
+async def status_of(headers: list[tuple[bytes, bytes]]) -> int:
+    """The status of the answer to these very headers."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b"", "root_path": ""}
+    await guarded()(scope, receive, send)
+    return int(sent[0]["status"])
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:65535", "box.lan", "box.lan:80"]
@@ -53,18 +68,7 @@ async def test_other_names_are_not(host: str) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("hosts", [[], [b"localhost", b"localhost"], [b"localhost", b"evil.example"]])
 async def test_one_host_header_is_needed(hosts: list[bytes]) -> None:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
-    headers = [(b"host", host) for host in hosts]
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b"", "root_path": ""}
-    await guarded()(scope, receive, send)
-    assert sent[0]["status"] == 421
+    assert await status_of([(b"host", host) for host in hosts]) == 421
 
 
 @pytest.mark.asyncio
@@ -98,6 +102,14 @@ async def test_any_name_may_be_allowed() -> None:
 async def test_only_pages_of_our_own_may_ask(host: str, origin: str, expected: int, method: str) -> None:
     answered = await status(guarded(), method, host=host, origin=origin)
     assert answered == (405 if method == "DELETE" and expected == 200 else expected)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("headers", [[(b"x", b"a" * 16_384)], [(b"x-%d" % n, b"a" * 10) for n in range(1_500)]])
+async def test_headers_have_an_end(headers: list[tuple[bytes, bytes]]) -> None:
+    host = (b"host", b"localhost")
+    assert await status_of([host, *headers]) == 431
+    assert await status_of([host, (b"x", b"a" * 16_000)]) == 200
 
 
 @pytest.mark.asyncio

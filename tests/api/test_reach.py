@@ -179,6 +179,8 @@ async def test_agents_take_runs_of_their_tokens_projects_only(
     structure = "{ flow { id } flow_group { id } task { id } edge { id } }"
     assert not any((await seen(elsewhere, structure)).values())
     assert all((await seen(here, structure)).values())
+    for agent, project in ((here, projects[0]), (elsewhere, projects[1])):
+        assert (await seen(agent, "{ project { id } }")) == {"project": [{"id": project}]}
     assert await here.claims(run_id) == [("accept", None)]
     assert await here.ends(run_id, 1, Success()) == [("accept", None)]
 

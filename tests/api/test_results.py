@@ -104,6 +104,18 @@ async def test_what_is_put_is_what_is_got(runtime: Runtime, place: Place, tmp_pa
     assert (got.status_code, got.content, got.headers["content-length"]) == (200, DATA, str(len(DATA)))
 
 
+async def test_no_browser_takes_it_for_a_page(place: Place) -> None:
+    page = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'></svg>"
+    assert (await place.put(page)).status_code == 200
+    got = await place.get(name_of(page))
+    assert got.content == page
+    assert got.headers["content-type"] == "application/octet-stream"
+    assert got.headers["content-disposition"] == "attachment"
+    assert got.headers["x-content-type-options"] == "nosniff"
+    policy = got.headers["content-security-policy"]
+    assert {"default-src 'none'", "sandbox"} <= set(policy.split("; "))
+
+
 async def test_only_who_executes_the_run(runtime: Runtime, place: Place, another: Agent, tmp_path: Path) -> None:
     viewer = (await runtime.session.client.tokens.create("viewer", Role.VIEWER)).text
     elsewhere = await run_with(runtime, "b")

@@ -87,6 +87,9 @@ async def test_it_is_good_for_its_run(runtime: Runtime, http: httpx.AsyncClient,
     answer = await code.graphql("{ flow_run { id } task_run { id } flow { name } flow_run_state { state } }")
     assert answer["data"]["flow_run"] == [{"id": run.run_id}]
     assert answer["data"]["task_run"] == [{"id": task_run_id}]
+    await runtime.session.client.create_project("others")
+    own_project = {"project": [{"flows": [{"name": "doubling"}]}]}
+    assert (await code.graphql("{ project { flows { name } } }"))["data"] == own_project
     assert (await code.asks(FLOW_RUN, run.run_id))["id"] == run.run_id
     assert (await code.asks(TASK_RUN_STATE, task_run_id))[0]["name"] == "Running"
     assert await code.asks(SECRET, "word") == "of-mouth"

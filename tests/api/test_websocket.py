@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from prefectlite import Runtime
-from prefectlite.api import websocket
+from prefectlite.api import seats, websocket
 from tests.api.sockets import PROTOCOL, close_code, dial, initialise, receive, send, until
 
 ENDLESS = {"query": "subscription { state_changes { seq } }"}
@@ -164,7 +164,7 @@ async def test_leaving_ends_what_ran(port: int, runtime: Runtime) -> None:
 
 @pytest.mark.asyncio
 async def test_connections_have_a_most(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(seats, "MAX_CONNECTIONS", 1)
     async with dial(port) as first:
         await initialise(first)
         with pytest.raises(InvalidStatus):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import uvicorn
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from prefectlite.cli import connections
-from prefectlite.cli.connections import Connection
+from prefectlite.cli.connections import Connection, Socket
 from tests.api.conftest import _QuietServer
 
 pytestmark = pytest.mark.asyncio
@@ -40,7 +42,7 @@ async def served(application: Any = length) -> AsyncIterator[int]:
         log_level="error",
         lifespan="off",
         http=Connection,
-        ws="websockets-sansio",
+        ws=Socket,
         timeout_graceful_shutdown=1,
     )
     server = _QuietServer(config)
@@ -52,6 +54,11 @@ async def served(application: Any = length) -> AsyncIterator[int]:
     finally:
         server.should_exit = True
         await running
+
+
+def hear(caplog: pytest.LogCaptureFixture) -> None:
+    """Let `caplog` have what uvicorn logs from now on, which it keeps from other handlers."""
+    logging.getLogger("uvicorn.error").addHandler(caplog.handler)
 
 
 async def answer(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -135,22 +142,56 @@ async def test_a_websocket_on_which_nothing_is_said_stays() -> None:
         assert await asyncio.wait_for(socket.recv(), 5) == "still there"
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: 100\r\n", b"X: \x01\r\n", b"Transfer-Encoding: chunked\r\n", b"X: a\r\n" * 200, b"X: \x1b[31m\r\n"],
+)
+async def test_a_handshake_that_cannot_be_read_is_answered(head: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade = (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    async with served(at_once) as port:
+        hear(caplog)
+        found = await answer(port, upgrade + head + b"\r\n")
+        assert found.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert found.endswith(b"<closed>")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(upgrade + head + b"\r\n")  # and nobody looks at the answer
+        await asyncio.sleep(0.1)
+    writer.close()
+    assert reader is not None
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 async def at_once(scope: Any, receive: Any, send: Any) -> None:
     """An application that answers without a look at the body."""
     await PlainTextResponse("no", 401)(scope, receive, send)
+
+
+async def test_a_websocket_that_is_refused_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(at_once) as port:
+        hear(caplog)
+        with pytest.raises(InvalidStatus) as caught:
+            async with connect(f"ws://127.0.0.1:{port}/", proxy=None):
+                pass
+    assert caught.value.response.status_code == 401
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 async def in_pieces(scope: Any, receive: Any, send: Any) -> None:
     """An application that begins to answer, and reads then."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"begun", "more_body": True})
-    await Request(scope, receive).body()
+    with contextlib.suppress(ClientDisconnect):
+        await Request(scope, receive).body()
 
 
 @pytest.mark.parametrize("application", [length, at_once, in_pieces])
 async def test_what_is_no_http_leaves_no_traceback(application: Any, caplog: pytest.LogCaptureFixture) -> None:
     body = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     async with served(application) as port:
+        hear(caplog)
         await answer(port, body + b"zz\r\n")
         await answer(port, body, b"zz\r\n", pause=0.1)
         assert b"200" in await answer(port, HEAD + b"Content-Length: 0\r\n\r\n") or application is at_once

@@ -73,6 +73,7 @@ def test_a_backup_of_a_database_in_use(path: Path, tmp_path: Path, free_port: in
         assert all(server.state(run) for run in runs)
     assert all(line.startswith(f"{copy}: ") and line.endswith("bytes, checked") for line in said)
     assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
+    assert sys.platform == "win32" or copy.stat().st_mode & 0o077 == 0  # as the database itself
     assert rows(copy, "SELECT count(*) FROM task_run r WHERE version <> (SELECT count(*) FROM task_run_state s"
                 " WHERE s.task_run_id = r.id)") == [(0,)]  # fmt: skip
     assert "is there already: name another file, or say --force" in db(path, "backup", str(copy), code=65)

@@ -35,6 +35,16 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert text.encode() not in (tmp_path / "test.sqlite").read_bytes()
 
 
+def test_the_secrets_that_an_agent_may_read() -> None:
+    run("create", "all", "--role", "agent")
+    run("create", "some", "--role", "agent", "--secret", "db-*", "-s", "slack")
+    run("create", "none", "--role", "agent", "--no-secrets")
+    listed = json.loads(run("list", "-o", "json"))
+    assert {row["name"]: row["secrets"] for row in listed} == {"all": None, "some": ["db-*", "slack"], "none": []}
+    both = CliRunner().invoke(group, ["token", "create", "x", "--role", "agent", "--no-secrets", "--secret", "a"])
+    assert both.exit_code == 2
+
+
 @pytest.mark.parametrize("expires", ["", "0d", "30", "d", "-1d", "30y", "999999w", "1.5h", "\u0969d"])
 def test_times_that_are_none(expires: str) -> None:
     with pytest.raises(BadRequest, match="--expires"):

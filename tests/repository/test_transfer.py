@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,6 +98,7 @@ async def test_there_and_elsewhere_it_is_the_same(source_url: str, other_url: st
     source, other = await open_database(source_url), await open_database(other_url)
     try:
         written = await export_run(source, run_id, file)
+        assert sys.platform == "win32" or file.stat().st_mode & 0o077 == 0
         before = await contents(source, run_id)
         assert all(before[table] for table in _TABLES if table != "project" or register)
         assert (await import_run(other, file)) == written

@@ -207,9 +207,10 @@ def test_what_was_not_used_for_a_month_goes(repository: Repository) -> None:
 def test_it_is_this_users_alone(repository: Repository) -> None:
     repository.commit({"flow.py": FLOW})
     source(repository).ready()
-    assert stat.S_IMODE(checkouts.checkouts().stat().st_mode) & 0o077 == 0 or all(
-        stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0 for folder in checkouts.checkouts().iterdir()
-    )
+    [folder] = [one for one in checkouts.checkouts().iterdir() if one.is_dir()]
+    made = [one for one in (folder, *folder.iterdir()) if one.is_dir()]
+    assert len(made) > 1
+    assert [oct(stat.S_IMODE(one.stat().st_mode)) for one in made] == ["0o700"] * len(made)
 
 
 # -- what must not happen (S22) -------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import importlib
 import itertools
+import os
 import pickle
 import shutil
 import sys
@@ -252,6 +253,7 @@ def test_a_pickle_is_stored_and_loaded(daily: Flow, tmp_path: Path) -> None:
         assert load_flow(source_from_record(record)).name == "daily"
         assert storage.source(daily, source_of_nothing(daily)) == source
         assert source.digest() == record["sha256"]
+        assert os.name == "nt" or Path(record["path"]).stat().st_mode & 0o077 == 0
 
 
 def source_of_nothing(flow: Flow) -> FileSource:

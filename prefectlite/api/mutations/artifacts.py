@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefectlite.api.audit import never
+from prefectlite.api.audit import by_people
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import DONE, ID, SUCCESS, Payload, mutation, text
 from prefectlite.api.scalars import JSON, UUID
@@ -39,12 +39,12 @@ FIELDS = {
         ID,
         "Show something of what a task run did.",
         needs=RUNS,
-        audited=never,
+        audited=by_people,
     ),
     "update_task_run_artifact": mutation(
-        update_task_run_artifact, {**_artifact, **_data}, SUCCESS, "Show another thing.", needs=RUNS, audited=never
+        update_task_run_artifact, {**_artifact, **_data}, SUCCESS, "Show another thing.", needs=RUNS, audited=by_people
     ),
     "delete_task_run_artifact": mutation(
-        delete_task_run_artifact, _artifact, SUCCESS, "Delete what a task run showed.", needs=RUNS, audited=never
+        delete_task_run_artifact, _artifact, SUCCESS, "Delete what a task run showed.", needs=RUNS, audited=by_people
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from prefectlite.api.audit import audited, never
+from prefectlite.api.audit import audited, never, record
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
 from prefectlite.api.scalars import JSON
@@ -27,8 +27,8 @@ from prefectlite.records import RunLease
 from prefectlite.roles import OPERATORS, RUNS
 from prefectlite.version import __version__
 
-#: What changes the key-value store needs the same as its mutations do.
-_WRITES = (SET_KEY.name, DELETE_KEY.name)
+#: What changes the key-value store needs the same as its mutations do, and is as much in the audit log.
+_WRITES = {SET_KEY.name: "set_key_value", DELETE_KEY.name: "delete_key_value"}
 
 
 async def executor_call(context: Context, given: Payload) -> Payload:
@@ -56,7 +56,11 @@ async def _answered(context: Context, given: Payload) -> Payload:
     if call == RUN_TOKEN:
         return {"answer": await _run_token(context, question)}
     if remit is None:
-        return {"answer": msgspec.to_builtins(await answers.answer(call, question))}
+        answer = await answers.answer(call, question)
+        if call.name in _WRITES:
+            key = question if isinstance(question, str) else question.key
+            await record(context, _WRITES[call.name], {"key": key}, {}, "done")
+        return {"answer": msgspec.to_builtins(answer)}
     await remit.check_call(call, question)
     if call.name == WRITE_LINES.name:
         question = await remit.lines_of_own(question)

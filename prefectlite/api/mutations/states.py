@@ -7,7 +7,7 @@ from typing import Any
 
 import graphene
 
-from prefectlite.api.audit import by_hand, never
+from prefectlite.api.audit import by_hand
 from prefectlite.api.caller import Caller
 from prefectlite.api.context import Context
 from prefectlite.api.mutation import Payload, mutation, text
@@ -117,6 +117,6 @@ FIELDS = {
         _results,
         "Propose states of task runs.",
         needs=AGENTS,
-        audited=never,
+        audited=by_hand,
     ),
 }

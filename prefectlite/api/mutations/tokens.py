@@ -10,9 +10,13 @@ from prefectlite.roles import ADMINS
 
 
 async def create_api_token(context: Context, given: Payload) -> Payload:
-    labels, projects = given.get("labels") or (), given.get("projects") or ()
     made = await context.session.client.tokens.create(
-        given["name"], given["role"], given.get("expires_at"), labels=labels, projects=projects
+        given["name"],
+        given["role"],
+        given.get("expires_at"),
+        labels=given.get("labels") or (),
+        projects=given.get("projects") or (),
+        secrets=given.get("secrets"),
     )
     return {"id": made.id, "token": made.text}
 
@@ -31,10 +35,12 @@ FIELDS = {
             "expires_at": DateTime(),
             "labels": listed(text),
             "projects": listed(UUID),
+            "secrets": listed(text),
         },
         {"id": UUID(), "token": text()},
         "Make a token of the role viewer, agent, operator or admin. It is shown this once. An agent's may be for agents with"
-        " some of these labels only, and for runs of these projects.",
+        " some of these labels only, and for runs of these projects; which read these secrets only, where `word*` is how a"
+        " name begins.",
         needs=ADMINS,
     ),
     "revoke_api_token": mutation(

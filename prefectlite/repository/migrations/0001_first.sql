@@ -433,6 +433,7 @@ CREATE TABLE api_token (
     role TEXT NOT NULL,
     labels $json, -- if it says: of these its agents have some, and no others
     projects $json, -- if it says: the ids of those whose runs its agents may take
+    secrets $json, -- if it says: those its agents, and the code of their runs, may read; word* is how a name begins
     token_hash TEXT NOT NULL UNIQUE,
     expires_at $time,
     last_used $time,
