@@ -19,7 +19,7 @@ from prefectlite.masks import Mask, masked
 from prefectlite.orchestrator.protocols import RunLog
 from prefectlite.records import LogRow
 from prefectlite.settings import Settings
-from prefectlite.shown import shortened
+from prefectlite.shown import printable_lines, shortened
 from prefectlite.states import State
 
 #: Longer messages become several lines, up to so many bytes in all.
@@ -92,6 +92,13 @@ class _Formatter(logging.Formatter):
             return shortened(super().formatException(ei), _MOST_OF_A_TRACEBACK)
         except Exception:  # the user's exceptions are asked
             return f"{type(ei[1]).__name__} (its traceback cannot be told)"
+
+
+class _ForPeople(_Formatter):
+    """Spells control characters out, and indents what follows a line break: no line looks like one of another record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record), "  ")
 
 
 class RunLogHandler(logging.Handler):
@@ -167,7 +174,7 @@ class _Place:
         if console_wanted and not self._logger.hasHandlers():
             console = _Console()
             console.addFilter(_is_for_people)
-            console.setFormatter(_Formatter(settings.log_format, settings.log_datefmt))
+            console.setFormatter(_ForPeople(settings.log_format, settings.log_datefmt))
             self._logger.addHandler(console)
             self._handlers.append(console)
         self._logger.addHandler(_handler)

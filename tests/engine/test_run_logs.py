@@ -252,6 +252,18 @@ def test_even_the_root_logger_can_have_part_in_it(tmp_path: Path) -> None:
     assert stderr == ["told speak-1", "of others", "to stderr"]
 
 
+def test_no_line_steers_the_terminal_or_looks_like_another(tmp_path: Path) -> None:
+    hostile = SCRIPT.replace('"told %s"', r'"\x1b[31mred\rover\n[2030-01-01 00:00:00+0000] INFO - root | %s"')
+    (tmp_path / "hostile").mkdir()
+    (tmp_path / "hostile" / "script.py").write_text(hostile, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path / "hostile", capture_output=True, text=True, check=True, env=ENVIRON
+    )
+    first, second, *_ = done.stderr.splitlines()
+    assert first.endswith("INFO - prefectlite.speak | \\x1b[31mred")
+    assert (second, done.stderr.splitlines()[2]) == ("  over", "  [2030-01-01 00:00:00+0000] INFO - root | speak-1")
+
+
 def test_an_application_with_handlers_of_its_own_gets_no_console(lines: Lines, capsys: pytest.CaptureFixture[str]) -> None:
     own = logging.StreamHandler(io.StringIO())
     get_logger().addHandler(own)
