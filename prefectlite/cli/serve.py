@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
 import sys
@@ -178,5 +179,9 @@ def _announce(settings: Settings, listener: socket.socket, flows: list[tuple[Gra
     if settings.host not in _LOOPBACK:
         click.echo(f"  hosts     {', '.join((*LOCAL_HOSTS, *settings.allowed_hosts))} (setting allowed_hosts)")
         click.echo("  Tokens travel as they are: outside a network that you trust, put a proxy with TLS in front.", err=True)
+        if getattr(os, "geteuid", lambda: 1)() == 0:  # containers run so: it is said, and not refused
+            click.echo(
+                "  Flows are executed as root: who may register one has this machine. Better a user of its own.", err=True
+            )
     for flow, source in flows:
         click.echo(f"  flow      {flow.name}  ({source.place})")

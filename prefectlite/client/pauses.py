@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ from prefectlite.repository.database import Database
 from prefectlite.rules.proposals import Accept, FlowRunProposal, Refuse, Replace, TaskRunProposal, Verdict
 from prefectlite.states import FINISHED, Paused, Resume, Running, State, names_of
 
+#: How long a run is held at the most while one of its tasks is being paused.
+LONGEST_HOLD = timedelta(seconds=10)
 #: Who pauses or resumes, where nobody says.
 SOMEBODY = "somebody"
 #: What people give is kept in the record with the states of the run.
@@ -98,7 +100,9 @@ class Pauses:
         state, version = await runs.state_of(self._database, "flow_run", flow_run_id)
         if state.name != "Running":
             return None
-        record = self._record(Paused("A task of it is being paused"))
+        # Should this process end before it lets the run go on, that does so by itself.
+        pause = new_pause(self._clock.now() + LONGEST_HOLD, "resume")
+        record = self._record(paused("A task of it is being paused", pause))
         verdict = await self._orchestrator.propose(FlowRunProposal(flow_run_id, record, version))
         return verdict.version if isinstance(verdict, Accept) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from prefectlite.clock import Clock
 from prefectlite.errors import StoreError, StoreUnavailable
@@ -62,7 +63,8 @@ class LocalOrchestrator(Door):
         proposal, taken = one.proposal, None
         if isinstance(proposal, TaskRunProposal) and not isinstance(error, StoreError):
             place = (proposal.flow_run_id, proposal.task_id, proposal.map_index)
-            taken = await task_run_at(self._database, *place)
+            with suppress(StoreError):
+                taken = await task_run_at(self._database, *place)
         if taken is None or taken[0] == proposal.run_id:
             one.fail(error)
         else:

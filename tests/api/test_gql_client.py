@@ -23,6 +23,7 @@ async def connected(port: int) -> AsyncIterator[AsyncClientSession]:
         url=f"ws://localhost:{port}/graphql",
         subprotocols=[WebsocketsTransport.GRAPHQLWS_SUBPROTOCOL],  # its name for graphql-transport-ws
         ping_interval=1,
+        pong_timeout=20,
     )
     async with asyncio.timeout(30), Client(transport=transport, fetch_schema_from_transport=True) as session:
         yield session

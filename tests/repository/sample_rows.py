@@ -226,6 +226,7 @@ def rows() -> Rows:
             "role": ["admin", "viewer"][n],
             "labels": '["a"]' if n else None,
             "projects": None,
+            "secrets": None if n else '["slack", "db-*"]',
             "token_hash": f"{n}" * 64,
             "expires_at": DAY if n else None,
             "last_used": None,

@@ -135,6 +135,7 @@ def test_another_address_with_tokens(tmp_path: Path, free_port: int) -> None:
         assert answered in (200, 421)  # some machines have names that are none
         _, output = server.stop()
     assert "Tokens travel as they are" in output
+    assert ("Flows are executed as root" in output) == (os.geteuid() == 0)
 
 
 def test_tokens_from_end_to_end(tmp_path: Path, free_port: int) -> None:
