@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import signal
 import socket
@@ -126,7 +127,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             _announce(settings, listener, flows)
             if settings.auth and sys.stdout.isatty():  # a log keeps what it is told, and others read it
                 _offer_login(listener, runtime)
-            warming = group.create_task(warm(runtime.app))
+            warming = group.create_task(_warm(runtime))
             ends = [group.create_task(stop.wait()), group.create_task(broken.wait())]
             await asyncio.wait([serving, *ends], return_when=asyncio.FIRST_COMPLETED)
             if broken.is_set():
@@ -140,6 +141,11 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
                 task.cancel()
     if broken.is_set():
         raise gave_way(without_password(settings.resolved_database_url()))
+
+
+async def _warm(runtime: Runtime) -> None:
+    await warm(runtime.app)
+    gc.freeze()  # the schema stays: a collection that goes through it holds the loop for a tenth of a second
 
 
 def _config(runtime: Runtime) -> uvicorn.Config:

@@ -31,8 +31,6 @@ async def one() -> None: ...
 
 
 def schedules(directory: Path) -> list[Figure]:
-    gc.collect()
-    gc.freeze()  # modules, as `serve` does: a collection that goes through all of them takes a tenth of a second
     try:
         figures = []
         for number in (1, 10, MANY):
@@ -65,6 +63,8 @@ async def _few(number: int, kind: str, url: str) -> list[Figure]:
 async def _at_once(kind: str, url: str) -> list[Figure]:
     async with Runtime(database_url=url) as runtime, _serving(runtime):
         await _register(runtime, MANY, Schedule([DatesClock([_moment(365 * 86_400)])]))  # for now
+        gc.collect()
+        gc.freeze()  # modules, flows and the schema, as `serve` does
         due = _moment(PLANNED)
         schedule = Schedule([IntervalClock(timedelta(days=1), start_date=due)]).serialize()
         for (group,) in await runtime.session.database.read("SELECT id FROM flow_group"):
