@@ -137,9 +137,8 @@ class Socket(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
-            self.handshake_complete = (
-                True  # a refusal is an answer: without this, each would be an error in the server's log
-            )
+            # A refusal is an answer: without this, each would be an error in the server's log.
+            self.handshake_complete = True
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)

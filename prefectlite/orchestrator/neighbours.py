@@ -43,7 +43,12 @@ class SocketNeighbours(Hearsay):
         if not hasattr(socket, "AF_UNIX"):
             return
         with contextlib.suppress(OSError):  # without a place for sockets there is no news, and everything else works
-            names = await asyncio.to_thread(self._bind)
+            binding = asyncio.get_running_loop().run_in_executor(None, self._bind)
+            try:
+                names = await asyncio.shield(binding)
+            except asyncio.CancelledError:  # the thread goes on, and who closes this must find what it has opened
+                await asyncio.wait([binding])
+                raise
             assert self._socket is not None
             asyncio.get_running_loop().add_reader(self._socket.fileno(), self._receive)
             self._lifelines.open()
