@@ -112,8 +112,9 @@ async def page(server: Server, browser: Browser) -> AsyncIterator[Page]:
 
 
 @contextlib.asynccontextmanager
-async def watched_page(browser: Browser, *, expected: str = "", **options: Any) -> AsyncIterator[Page]:
-    """A page in a context of its own, watched as `page` is; errors with the text `expected` in them may be logged."""
+async def watched_page(browser: Browser, *, expected: str | tuple[str, ...] = (), **options: Any) -> AsyncIterator[Page]:
+    """A page in a context of its own, watched as `page` is; errors with a text in them that is `expected` may be logged."""
+    allowed = (expected,) if isinstance(expected, str) else expected
     context = await browser.new_context(**options)
     opened = await context.new_page()
     hosts: set[str] = set()
@@ -124,7 +125,7 @@ async def watched_page(browser: Browser, *, expected: str = "", **options: Any) 
     yield opened
     await context.close()
     assert hosts - {""} <= {"127.0.0.1"}
-    assert not [error for error in errors if not expected or expected not in error]
+    assert not [error for error in errors if not any(text in error for text in allowed)]
 
 
 def unused_port() -> int:

@@ -50,7 +50,8 @@ def asking_for_tokens(home: Path, port: int) -> Iterator[Server]:
 
 @pytest_asyncio.fixture
 async def page(guarded: Server, browser: Browser) -> AsyncIterator[Page]:
-    async with watched_page(browser, expected="Failed to load resource") as opened:
+    # What a browser says itself of what is refused to it: a request, or a live connection that is tried once more.
+    async with watched_page(browser, expected=("Failed to load resource", "HTTP Authentication failed")) as opened:
         yield opened
 
 
