@@ -119,7 +119,7 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
         if settings.auth:
             session = runtime.session
             await ensure_admin(session.database, session.client.tokens, session.clock.micros())
-        broken = runtime.session.database.broken
+        database = runtime.session.database
         server = WebServer(_config(runtime))
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(sockets=[listener]))
@@ -128,9 +128,9 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             if settings.auth and sys.stdout.isatty():  # a log keeps what it is told, and others read it
                 _offer_login(listener, runtime)
             warming = group.create_task(_warm(runtime))
-            ends = [group.create_task(stop.wait()), group.create_task(broken.wait())]
+            ends = [group.create_task(stop.wait()), group.create_task(database.broken.wait())]
             await asyncio.wait([serving, *ends], return_when=asyncio.FIRST_COMPLETED)
-            if broken.is_set():
+            if database.broken.is_set():
                 at_once.set()
             await runtime.stop_services()
             await give_time(runtime.session, settings.grace_period, at_once, lambda line: click.echo(line, err=True))
@@ -139,8 +139,8 @@ async def _serve(settings: Settings, listener: socket.socket, flows: list[tuple[
             server.stopping.set()
             for task in (warming, *ends):
                 task.cancel()
-    if broken.is_set():
-        raise gave_way(without_password(settings.resolved_database_url()))
+    if database.broken.is_set():
+        raise gave_way(database.place)
 
 
 async def _warm(runtime: Runtime) -> None:

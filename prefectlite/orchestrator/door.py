@@ -16,9 +16,9 @@ from prefectlite.rules.proposals import FlowRunProposal, Proposal, TaskRunPropos
 NOTE_DELAY = 0.02
 #: More proposals than this are split, so that nobody waits long behind them.
 BATCH_SIZE = 500
-#: So many flow runs, or task runs, are told at once; the others after all others had a turn. A flow run that begins takes
-#: half a millisecond, and so does what follows from the end of a run's only task.
-FLOW_RUNS_AT_ONCE, TASK_RUNS_AT_ONCE = 40, 100
+#: So much is told at once, 40 flow runs or 100 task runs; the rest after everybody else had a turn. A flow run that begins
+#: takes half a millisecond, and so may what follows from the end of a task.
+TOLD_AT_ONCE, OF_FLOW_RUN, OF_TASK_RUN = 200, 5, 2
 
 
 class Answer(asyncio.Future[Verdict]):
@@ -115,14 +115,14 @@ class Door(ABC):
 
     async def _deliver(self, pending: Sequence[Pending], verdicts: Sequence[Verdict]) -> None:
         """Tell who waits."""
-        told = 0.0
+        told = 0
         decided = zip(pending, verdicts, strict=True)
         try:
             for one, verdict in decided:
                 one.tell(verdict)
-                told += 1 / (FLOW_RUNS_AT_ONCE if isinstance(one.proposal, FlowRunProposal) else TASK_RUNS_AT_ONCE)
-                if told >= 1:
-                    told = 0.0
+                told += OF_FLOW_RUN if isinstance(one.proposal, FlowRunProposal) else OF_TASK_RUN
+                if told >= TOLD_AT_ONCE:
+                    told = 0
                     await asyncio.sleep(0)
         finally:
             for one, verdict in decided:  # all of them, if this is cancelled
